@@ -1,0 +1,48 @@
+/** A value now (Node's synchronous crypto) or later (WebCrypto). Callers `await` both. */
+export type Awaitable<T> = T | Promise<T>
+
+export type Digest = 'SHA-256' | 'SHA-384' | 'SHA-512'
+
+/**
+ * Signature schemes, each with its one hash and parameters. ECDSA signatures are r‖s, fixed length (IEEE P1363);
+ * RSASSA-PSS uses MGF1 with the same hash and a salt as long as the hash.
+ */
+export type SignatureScheme =
+  | 'ecdsa-p256-sha256'
+  | 'ecdsa-p384-sha384'
+  | 'rsa-pss-sha384'
+  | 'rsa-pkcs1-sha256'
+  | 'rsa-pkcs1-sha384'
+  | 'ed25519'
+
+/** An imported public key, bound to one scheme. Opaque: only the backend that made it reads it. */
+export interface PublicKey {
+  readonly scheme: SignatureScheme
+  readonly handle: unknown
+}
+
+/** An AES-256-GCM key, opaque. */
+export interface AeadKey {
+  readonly handle: unknown
+}
+
+/**
+ * The primitives that `verify` and `seal` need. Two implementations, chosen by export condition: `node.ts` over
+ * node:crypto, `web.ts` over WebCrypto. Neither keeps state; callers cache imported keys.
+ */
+export interface CryptoBackend {
+  readonly name: 'node' | 'web'
+  digest(algorithm: Digest, data: Uint8Array): Awaitable<Uint8Array>
+  hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Uint8Array>
+  /** HKDF-SHA256 (RFC 5869). */
+  hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Awaitable<Uint8Array>
+  /** @param spki - DER SubjectPublicKeyInfo. @throws AttestError `CERTIFICATE_MALFORMED` for a key that does not fit the scheme. */
+  importPublicKey(scheme: SignatureScheme, spki: Uint8Array): Awaitable<PublicKey>
+  /** False for a wrong signature and for one of the wrong form; never throws on signature bytes. */
+  verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): Awaitable<boolean>
+  importAeadKey(key: Uint8Array): Awaitable<AeadKey>
+  /** @returns ciphertext ‖ 16-byte tag. @param nonce - 12 bytes, never used twice with one key. */
+  aeadSeal(key: AeadKey, nonce: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array>
+  /** @returns the plaintext, or null when the tag does not verify. */
+  aeadOpen(key: AeadKey, nonce: Uint8Array, sealed: Uint8Array): Awaitable<Uint8Array | null>
+}

@@ -1,0 +1,87 @@
+import { AttestError } from '../errors.ts'
+import type { CryptoBackend, SignatureScheme } from './types.ts'
+
+interface Scheme {
+  readonly importParams: RsaHashedImportParams | EcKeyImportParams | Algorithm
+  readonly verifyParams: AlgorithmIdentifier | RsaPssParams | EcdsaParams
+  readonly signatureSize?: number
+}
+
+const SCHEMES: Record<SignatureScheme, Scheme> = {
+  'ecdsa-p256-sha256': ecdsa('P-256', 'SHA-256', 64),
+  'ecdsa-p384-sha384': ecdsa('P-384', 'SHA-384', 96),
+  'rsa-pss-sha384': {
+    importParams: { name: 'RSA-PSS', hash: 'SHA-384' },
+    verifyParams: { name: 'RSA-PSS', saltLength: 48 },
+  },
+  'rsa-pkcs1-sha256': pkcs1('SHA-256'),
+  'rsa-pkcs1-sha384': pkcs1('SHA-384'),
+  ed25519: { importParams: { name: 'Ed25519' }, verifyParams: { name: 'Ed25519' }, signatureSize: 64 },
+}
+
+function ecdsa(namedCurve: string, hash: string, signatureSize: number): Scheme {
+  return { importParams: { name: 'ECDSA', namedCurve }, verifyParams: { name: 'ECDSA', hash }, signatureSize }
+}
+
+function pkcs1(hash: string): Scheme {
+  return { importParams: { name: 'RSASSA-PKCS1-v1_5', hash }, verifyParams: { name: 'RSASSA-PKCS1-v1_5' } }
+}
+
+const subtle = globalThis.crypto.subtle
+
+/** WebCrypto wants views on an ArrayBuffer, never on shared memory. */
+function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)
+}
+
+/** WebCrypto: browsers, Deno, workers. */
+export const crypto: CryptoBackend = {
+  name: 'web',
+
+  async digest(algorithm, data) {
+    return new Uint8Array(await subtle.digest(algorithm, plain(data)))
+  },
+
+  async hmacSha256(key, data) {
+    const handle = await subtle.importKey('raw', plain(key), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
+    return new Uint8Array(await subtle.sign('HMAC', handle, plain(data)))
+  },
+
+  async hkdfSha256(key, salt, info, length) {
+    const handle = await subtle.importKey('raw', plain(key), 'HKDF', false, ['deriveBits'])
+    const params = { name: 'HKDF', hash: 'SHA-256', salt: plain(salt), info: plain(info) }
+    return new Uint8Array(await subtle.deriveBits(params, handle, length * 8))
+  },
+
+  async importPublicKey(scheme, spki) {
+    try {
+      return { scheme, handle: await subtle.importKey('spki', plain(spki), SCHEMES[scheme].importParams, false, ['verify']) }
+    } catch (cause) {
+      throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`, { cause })
+    }
+  },
+
+  async verify(key, signature, data) {
+    const { verifyParams, signatureSize } = SCHEMES[key.scheme]
+    if (signatureSize !== undefined && signature.length !== signatureSize) return false
+    return subtle.verify(verifyParams, key.handle as CryptoKey, plain(signature), plain(data))
+  },
+
+  async importAeadKey(key) {
+    return { handle: await subtle.importKey('raw', plain(key), 'AES-GCM', false, ['encrypt', 'decrypt']) }
+  },
+
+  async aeadSeal(key, nonce, plaintext) {
+    const params = { name: 'AES-GCM', iv: plain(nonce) }
+    return new Uint8Array(await subtle.encrypt(params, key.handle as CryptoKey, plain(plaintext)))
+  },
+
+  async aeadOpen(key, nonce, sealed) {
+    try {
+      const params = { name: 'AES-GCM', iv: plain(nonce) }
+      return new Uint8Array(await subtle.decrypt(params, key.handle as CryptoKey, plain(sealed)))
+    } catch {
+      return null
+    }
+  },
+}

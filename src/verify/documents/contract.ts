@@ -1,0 +1,129 @@
+import { z } from 'zod'
+import {
+  bytesField,
+  countField,
+  encodeDocument,
+  fileNameField,
+  instantField,
+  iriField,
+  parseDocument,
+  setField,
+  sha256Field,
+  textField,
+} from './fields.ts'
+import { type HpkePublicKey, hpkePublicKeySchema } from './keys.ts'
+
+/** JWS `typ` of a job contract. */
+export const CONTRACT_TYP = 'sealgate-contract-v1+jws'
+
+export type RunnerKind = 'docker' | 'wasm'
+
+/** A workload by digest: `sha256:` and 64 lower-case hexadecimal digits. */
+export interface ImageRef {
+  readonly runner: RunnerKind
+  readonly digest: string
+}
+
+/** A dataset by what it is: SHA-256 of its header and the root over its ciphertext. `name` is the file under /in. */
+export interface ContractInput {
+  readonly name: string
+  readonly header: string
+  readonly root: string
+}
+
+export interface Limits {
+  readonly timeMs: number
+  readonly memoryBytes: number
+  readonly outputBytes: number
+  readonly pids: number
+  readonly cpuMillis: number
+}
+
+/** What the submitter asks for (design section 3.3). SHA-256 of the canonical bytes is *the* job digest. */
+export interface Contract {
+  readonly v: 1
+  /** Random, 16 bytes. */
+  readonly jobId: string
+  readonly attempt: number
+  readonly image: ImageRef
+  readonly argv: readonly string[]
+  readonly env: { readonly [name: string]: string }
+  readonly inputs: readonly ContractInput[]
+  readonly recipients: readonly HpkePublicKey[]
+  /** SHA-256 of each policy that must hold. */
+  readonly policies: readonly string[]
+  readonly purpose: string
+  /** Name of the isolation profile, see docs/formats/isolation.md. */
+  readonly isolation: 'sealgate-container-v1' | 'sealgate-wasm-v1'
+  readonly limits: Limits
+  readonly resources: { readonly gpus: number }
+  readonly constraints: {
+    readonly tees: readonly string[]
+    readonly gpuModel: string | null
+    readonly region: string | null
+    readonly maxLatencyMs: number | null
+    readonly maxPricePerHour: string | null
+  }
+  readonly exclusive: 'host' | 'gpu' | 'none'
+  readonly release: 'direct'
+  readonly notAfter: string
+}
+
+export const imageRefSchema: z.ZodType<ImageRef> = z.strictObject({
+  runner: z.enum(['docker', 'wasm']),
+  digest: z.string().regex(/^sha256:[0-9a-f]{64}$/, { error: 'want sha256: and 64 hexadecimal digits' }),
+})
+
+export const inputSchema: z.ZodType<ContractInput> = z.strictObject({ name: fileNameField, header: sha256Field, root: sha256Field })
+
+export const argvSchema: z.ZodType<readonly string[]> = z.array(z.string().max(4096)).max(64)
+
+export const envSchema: z.ZodType<{ readonly [name: string]: string }> = z
+  .record(z.string().regex(/^[A-Z_][A-Z0-9_]{0,63}$/), z.string().max(4096))
+  .refine((env) => Object.keys(env).length <= 64, { error: 'at most 64 variables' })
+
+const GiB = 1024 ** 3
+
+const schema: z.ZodType<Contract> = z.strictObject({
+  v: z.literal(1),
+  jobId: bytesField(16),
+  attempt: countField(1000).refine((n) => n >= 1, { error: 'attempts count from 1' }),
+  image: imageRefSchema,
+  argv: argvSchema,
+  env: envSchema,
+  inputs: z
+    .array(inputSchema)
+    .min(1)
+    .max(64)
+    .refine((list) => new Set(list.map((i) => i.name)).size === list.length, { error: 'input names must differ' }),
+  recipients: z.array(hpkePublicKeySchema).min(1).max(16),
+  policies: setField(sha256Field, 16).refine((p) => p.length >= 1, { error: 'want at least one policy' }),
+  purpose: iriField,
+  isolation: z.enum(['sealgate-container-v1', 'sealgate-wasm-v1']),
+  limits: z.strictObject({
+    timeMs: countField(7 * 24 * 3600 * 1000),
+    memoryBytes: countField(1024 * GiB),
+    outputBytes: countField(1024 * GiB),
+    pids: countField(4096),
+    cpuMillis: countField(1024_000),
+  }),
+  resources: z.strictObject({ gpus: countField(64) }),
+  constraints: z.strictObject({
+    tees: setField(textField(32), 16),
+    gpuModel: textField(128).nullable(),
+    region: textField(128).nullable(),
+    maxLatencyMs: countField().nullable(),
+    maxPricePerHour: textField(64).nullable(),
+  }),
+  exclusive: z.enum(['host', 'gpu', 'none']),
+  release: z.literal('direct'),
+  notAfter: instantField,
+})
+
+export function parseContract(bytes: Uint8Array): Contract {
+  return parseDocument('contract', schema, bytes)
+}
+
+export function encodeContract(contract: Contract): Uint8Array {
+  return encodeDocument('contract', schema, contract)
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import { crypto } from '#crypto'
+import { fromBase64Url, toBase64Url } from '../bytes/bytes.ts'
+import { encodeCanonical } from '../formats/canonical-json.ts'
+import { blobField, checkDocument, encodeDocument, parseDocument, textField } from './fields.ts'
+
+/** Evidence of one host, as raw bytes. Never re-serialised: binding and config are kept exactly as received. */
+export interface EvidenceBundle {
+  readonly binding: Uint8Array
+  readonly config: Uint8Array
+  readonly cpu: { readonly format: string; readonly report: Uint8Array }
+  readonly devices: readonly { readonly type: 'gpu' | 'nvswitch'; readonly report: Uint8Array; readonly certificateChain: Uint8Array }[]
+  /** Certificates (DER) from the host: hints, never anchors. */
+  readonly endorsements: readonly Uint8Array[]
+}
+
+/** JSON form of an {@link EvidenceBundle}; every binary member is base64url of the raw bytes. */
+export interface EvidenceBundleJson {
+  readonly v: 1
+  readonly type: 'sealgate/evidence-bundle/v1'
+  readonly binding: string
+  readonly config: string
+  readonly cpu: { readonly format: string; readonly report: string }
+  readonly devices: readonly { readonly type: 'gpu' | 'nvswitch'; readonly report: string; readonly certificateChain: string }[]
+  readonly endorsements: readonly string[]
+}
+
+const MAX_BLOB = 64 * 1024
+const blob = blobField(MAX_BLOB)
+
+export const evidenceBundleSchema: z.ZodType<EvidenceBundleJson> = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('sealgate/evidence-bundle/v1'),
+  binding: blob,
+  config: blob,
+  cpu: z.strictObject({ format: textField(32), report: blob }),
+  devices: z.array(z.strictObject({ type: z.enum(['gpu', 'nvswitch']), report: blob, certificateChain: blob })).max(64),
+  endorsements: z.array(blob).max(32),
+})
+
+/** Largest JSON form, in bytes. */
+export const MAX_BUNDLE_SIZE: number = 8 * 1024 * 1024
+
+export function parseEvidenceBundle(bytes: Uint8Array): EvidenceBundle {
+  return bundleFromJson(parseDocument('bundle', evidenceBundleSchema, bytes, MAX_BUNDLE_SIZE))
+}
+
+export function encodeEvidenceBundle(bundle: EvidenceBundle): Uint8Array {
+  return encodeDocument('bundle', evidenceBundleSchema, bundleToJson(bundle))
+}
+
+export function bundleFromJson(value: unknown): EvidenceBundle {
+  const json = checkDocument('bundle', evidenceBundleSchema, value)
+  return {
+    binding: fromBase64Url(json.binding),
+    config: fromBase64Url(json.config),
+    cpu: { format: json.cpu.format, report: fromBase64Url(json.cpu.report) },
+    devices: json.devices.map((d) => ({
+      type: d.type,
+      report: fromBase64Url(d.report),
+      certificateChain: fromBase64Url(d.certificateChain),
+    })),
+    endorsements: json.endorsements.map(fromBase64Url),
+  }
+}
+
+export function bundleToJson(bundle: EvidenceBundle): EvidenceBundleJson {
+  return {
+    v: 1,
+    type: 'sealgate/evidence-bundle/v1',
+    binding: toBase64Url(bundle.binding),
+    config: toBase64Url(bundle.config),
+    cpu: { format: bundle.cpu.format, report: toBase64Url(bundle.cpu.report) },
+    devices: bundle.devices.map((d) => ({
+      type: d.type,
+      report: toBase64Url(d.report),
+      certificateChain: toBase64Url(d.certificateChain),
+    })),
+    endorsements: bundle.endorsements.map(toBase64Url),
+  }
+}
+
+/**
+ * Names evidence without its endorsements: SHA-256 (base64url) of canonical
+ * `{"binding":h,"config":h,"cpu":{"format":…,"report":h},"devices":[{"report":h,"type":…}],"v":1}`, h = base64url SHA-256.
+ */
+export async function evidenceDigest(bundle: EvidenceBundle): Promise<string> {
+  const hash = async (bytes: Uint8Array): Promise<string> => toBase64Url(await crypto.digest('SHA-256', bytes))
+  const devices = await Promise.all(bundle.devices.map(async (d) => ({ report: await hash(d.report), type: d.type })))
+  const summary = {
+    v: 1,
+    binding: await hash(bundle.binding),
+    config: await hash(bundle.config),
+    cpu: { format: bundle.cpu.format, report: await hash(bundle.cpu.report) },
+    devices,
+  }
+  return hash(encodeCanonical(summary))
+}

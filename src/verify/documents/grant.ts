@@ -1,0 +1,94 @@
+import { z } from 'zod'
+import { argvSchema, envSchema, type ImageRef, imageRefSchema } from './contract.ts'
+import {
+  bytesField,
+  countField,
+  encodeDocument,
+  instantField,
+  iriField,
+  parseDocument,
+  setField,
+  sha256Field,
+  textField,
+} from './fields.ts'
+
+/** JWS `typ` of a grant. */
+export const GRANT_TYP = 'sealgate-grant-v1+jws'
+
+/** What an owner allows (design section 3.4). Signed under the key that the datasets' headers name. */
+export interface Grant {
+  readonly v: 1
+  /** Random, 16 bytes. */
+  readonly grantId: string
+  /** SHA-256 of each dataset header. */
+  readonly datasets: readonly string[]
+  readonly images: readonly ImageRef[]
+  /** Null: any arguments. A grant for a general-purpose image pins them. */
+  readonly argv: readonly string[] | null
+  readonly env: { readonly [name: string]: string } | null
+  /** Thumbprints (RFC 7638) of the keys that may sign contracts. */
+  readonly submitters: readonly string[]
+  /** Digests of the HPKE keys that may receive results. */
+  readonly recipients: readonly string[]
+  readonly purposes: readonly string[]
+  /** SHA-256 of the policy that must hold. */
+  readonly policy: string
+  /** Use slots k = 0 … uses-1. */
+  readonly uses: number
+  /** SHA-256("sealgate/use-key/v1" ‖ useKey). */
+  readonly useKeyCommitment: string
+  readonly notBefore: string
+  readonly expires: string
+  readonly release: 'direct'
+  readonly jurisdictions: readonly string[]
+  readonly agreement: string | null
+}
+
+const schema: z.ZodType<Grant> = z.strictObject({
+  v: z.literal(1),
+  grantId: bytesField(16),
+  datasets: setField(sha256Field, 64).refine((d) => d.length >= 1, { error: 'want at least one dataset' }),
+  images: z.array(imageRefSchema).min(1).max(16),
+  argv: argvSchema.nullable(),
+  env: envSchema.nullable(),
+  submitters: setField(sha256Field, 64),
+  recipients: setField(sha256Field, 64),
+  purposes: setField(iriField, 64),
+  policy: sha256Field,
+  uses: countField(1_000_000),
+  useKeyCommitment: sha256Field,
+  notBefore: instantField,
+  expires: instantField,
+  release: z.literal('direct'),
+  jurisdictions: setField(textField(64), 64),
+  agreement: textField(256).nullable(),
+})
+
+export function parseGrant(bytes: Uint8Array): Grant {
+  return parseDocument('grant', schema, bytes)
+}
+
+export function encodeGrant(grant: Grant): Uint8Array {
+  return encodeDocument('grant', schema, grant)
+}
+
+/** JWS `typ` of a revocation. */
+export const REVOCATION_TYP = 'sealgate-revocation-v1+jws'
+
+/** Takes a grant back. Signed by the owner; effective at the next release. */
+export interface Revocation {
+  readonly v: 1
+  /** SHA-256 of the grant's canonical bytes. */
+  readonly grant: string
+  readonly revokedAt: string
+}
+
+const revocationSchema: z.ZodType<Revocation> = z.strictObject({ v: z.literal(1), grant: sha256Field, revokedAt: instantField })
+
+export function parseRevocation(bytes: Uint8Array): Revocation {
+  return parseDocument('revocation', revocationSchema, bytes)
+}
+
+export function encodeRevocation(revocation: Revocation): Uint8Array {
+  return encodeDocument('revocation', revocationSchema, revocation)
+}

@@ -1,0 +1,83 @@
+import { z } from 'zod'
+import { encodeCanonical, type Json } from '../formats/canonical-json.ts'
+import { type EvidenceBundleJson, evidenceBundleSchema } from './evidence-bundle.ts'
+import { blobField, bytesField, checkDocument, countField, parseDocument, sha256Field } from './fields.ts'
+
+/** A log entry with its proof. */
+export interface ProvenEntry {
+  /** Canonical JSON of the leaf, base64url. */
+  readonly leaf: string
+  readonly salt: string
+  readonly index: number
+  /** Sibling hashes, leaf to root. */
+  readonly proof: readonly string[]
+  /** C2SP signed note. */
+  readonly checkpoint: string
+}
+
+/**
+ * Everything that a third party needs to check one job for ever, with no network (design section 6). Carries no trust.
+ * Each JWS is its exact canonical JSON, base64url.
+ */
+export interface ReceiptFile {
+  readonly v: 1
+  readonly type: 'sealgate/receipt-file/v1'
+  readonly receipt: string
+  readonly contract: string
+  readonly grants: readonly string[]
+  readonly policies: readonly string[]
+  /** Dataset headers in the order of the contract's inputs. */
+  readonly headers: readonly string[]
+  readonly intent: string | null
+  readonly evidence: EvidenceBundleJson | null
+  readonly ownerNonces: readonly string[]
+  /** The checkpoint that went into the job nonce. */
+  readonly nonceCheckpoint: string | null
+  /** Certificates and CRLs (DER) as used. */
+  readonly endorsements: readonly string[]
+  readonly log: { readonly release: ProvenEntry | null; readonly ending: ProvenEntry }
+}
+
+/** Largest receipt file, in bytes. */
+export const MAX_RECEIPT_FILE_SIZE: number = 16 * 1024 * 1024
+
+const provenEntrySchema: z.ZodType<ProvenEntry> = z.strictObject({
+  leaf: blobField(4096),
+  salt: bytesField(32),
+  index: countField(),
+  proof: z.array(sha256Field).max(64),
+  checkpoint: z
+    .string()
+    .min(1)
+    .max(16 * 1024),
+})
+
+const document = blobField(512 * 1024)
+
+const schema: z.ZodType<ReceiptFile> = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('sealgate/receipt-file/v1'),
+  receipt: document,
+  contract: document,
+  grants: z.array(document).max(16),
+  policies: z.array(document).max(16),
+  headers: z.array(document).max(64),
+  intent: document.nullable(),
+  evidence: evidenceBundleSchema.nullable(),
+  ownerNonces: z.array(bytesField(32)).max(16),
+  nonceCheckpoint: z
+    .string()
+    .min(1)
+    .max(16 * 1024)
+    .nullable(),
+  endorsements: z.array(blobField(1024 * 1024)).max(64),
+  log: z.strictObject({ release: provenEntrySchema.nullable(), ending: provenEntrySchema }),
+})
+
+export function parseReceiptFile(bytes: Uint8Array): ReceiptFile {
+  return parseDocument('receipt-file', schema, bytes, MAX_RECEIPT_FILE_SIZE)
+}
+
+export function encodeReceiptFile(file: ReceiptFile): Uint8Array {
+  return encodeCanonical(checkDocument('receipt-file', schema, file) as unknown as Json)
+}

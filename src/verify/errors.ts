@@ -1,0 +1,89 @@
+/**
+ * Every way in which sealgate can fail, with the exit code of the command line (design section 8: 3 malformed,
+ * 4 not authentic, 5 not allowed, 6 collateral missing or stale, 2 usage, 1 internal) and what a person can do.
+ * A code is a public contract: adding one is a minor change, renaming one a major change.
+ */
+export const ERROR_CODES = {
+  EVIDENCE_TRUNCATED: { exit: 3, fix: 'Send the whole structure; its exact size is in docs/formats.' },
+  EVIDENCE_TRAILING: { exit: 3, fix: 'Remove the bytes after the end of the structure.' },
+  EVIDENCE_RESERVED_NONZERO: { exit: 3, fix: 'Fetch the evidence again; reserved bytes of genuine evidence are zero.' },
+  EVIDENCE_UNSUPPORTED: { exit: 3, fix: 'This version or algorithm is not supported; see docs/formats.' },
+  EVIDENCE_UNRECOGNIZED: { exit: 3, fix: 'Name the format with --format.' },
+  ENCODING_INVALID: { exit: 3, fix: 'Check the encoding: strict hex, base64 or base64url without line noise.' },
+  DER_MALFORMED: { exit: 3, fix: 'The input is not strict DER; export the certificate or CRL again.' },
+  CERTIFICATE_MALFORMED: { exit: 3, fix: 'The input is not a well-formed X.509 certificate or CRL.' },
+  JSON_MALFORMED: { exit: 3, fix: 'The document is not JSON.' },
+  JSON_NOT_CANONICAL: { exit: 3, fix: 'The document must be canonical JSON (RFC 8785), byte for byte.' },
+  DOCUMENT_INVALID: { exit: 3, fix: 'A field is missing, unknown or out of range; see docs/formats.' },
+  JWS_MALFORMED: { exit: 3, fix: 'The document is not a JWS of the expected type.' },
+  NOTE_MALFORMED: { exit: 3, fix: 'The checkpoint is not a C2SP signed note.' },
+  SIGNATURE_INVALID: { exit: 4, fix: 'The signature does not verify: do not trust this document.' },
+  CHAIN_INVALID: { exit: 4, fix: 'The certificate does not lead to a trusted root.' },
+  COLLATERAL_EXPIRED: { exit: 4, fix: 'A certificate is outside its validity; check --at and fetch collateral again.' },
+  COLLATERAL_REVOKED: { exit: 4, fix: 'A certificate was revoked: do not trust this host.' },
+  COLLATERAL_MISSING: { exit: 6, fix: 'Name the missing certificate or CRL with --collateral.' },
+  HEADER_INVALID: { exit: 3, fix: 'The sealed file has no valid header; it may be damaged.' },
+  SUITE_UNSUPPORTED: { exit: 3, fix: 'The cipher suite is not one that this version knows.' },
+  KEY_COMMITMENT_MISMATCH: { exit: 4, fix: 'The key is not the one this file was sealed with.' },
+  SEGMENT_INVALID: { exit: 4, fix: 'The ciphertext was changed; fetch the file again from its owner.' },
+  STREAM_TRUNCATED: { exit: 3, fix: 'The ciphertext ends early or goes on too long; transfer it again.' },
+  ROOT_MISMATCH: { exit: 4, fix: 'The stored ciphertext is not the one that was named; transfer it again.' },
+  UNWRAP_FAILED: { exit: 4, fix: 'The key was sealed to someone else, or for another job, release or log entry.' },
+  LOG_CHECKPOINT_INVALID: { exit: 4, fix: 'The checkpoint is not signed by the log that the policy names.' },
+  LOG_PROOF_INVALID: { exit: 4, fix: 'The log does not hold this entry: nothing may be released.' },
+  LOG_STALE: { exit: 5, fix: 'The checkpoint is older than the policy allows; check the gateway and its clock.' },
+  LOG_CORRUPT: { exit: 1, fix: 'The stored log contradicts itself: restore the data folder; do not delete it.' },
+  EVIDENCE_REJECTED: { exit: 5, fix: 'The evidence does not meet the policy; each failed check names what it wanted.' },
+  POLICY_DENIED: { exit: 5, fix: 'The policy does not allow this; ask the data owner.' },
+  GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },
+  GRANT_EXPIRED: { exit: 5, fix: 'The grant is not valid at this time; ask the owner to renew it.' },
+  GRANT_USED: { exit: 5, fix: 'The use slots of the grant are spent; ask the owner for a new grant.' },
+  SIGNER_UNKNOWN: { exit: 5, fix: 'The signer is not in the trust file; name one with --trust.' },
+  RECEIPT_INCONSISTENT: { exit: 4, fix: 'Parts of the receipt contradict each other: do not trust it.' },
+  JOB_CONFLICT: { exit: 5, fix: 'The job is not in a state that allows this; see sealgate job watch.' },
+  JOB_LOST: { exit: 5, fix: 'The host or the gateway went away in mid-job. Nothing was repeated: submit a new job.' },
+  JOB_FAILED: { exit: 5, fix: 'The workload ended with an error; its output says why.' },
+  NO_HOST: { exit: 5, fix: 'No attested host fits the contract; see sealgate job explain.' },
+  LIMIT_EXCEEDED: { exit: 5, fix: 'The input is larger than the limit that is named.' },
+  NOT_FOUND: { exit: 5, fix: 'Check the id; list what exists.' },
+  ALREADY_EXISTS: { exit: 5, fix: 'Choose another name or use what exists.' },
+  UNAUTHENTICATED: { exit: 5, fix: 'Use a certificate that this gateway issued (sealgate ca issue).' },
+  PERMISSION_DENIED: { exit: 5, fix: 'This identity may not do that; use another certificate.' },
+  GATEWAY_UNREACHABLE: { exit: 1, fix: 'Start the gateway (sealgate gateway start) or check the address.' },
+  TLS_REJECTED: { exit: 4, fix: 'The certificates do not match: use the ca.crt and identity of this gateway.' },
+  PORT_IN_USE: { exit: 1, fix: 'Another program listens there: choose another --listen address.' },
+  ENGINE_UNAVAILABLE: { exit: 1, fix: 'Start the Docker engine, or choose --runner wasm.' },
+  ENGINE_PERMISSION: { exit: 1, fix: 'Let this user use the Docker socket, or choose --runner wasm.' },
+  ATTESTER_UNAVAILABLE: { exit: 1, fix: 'This machine offers no such TEE; choose another --attester.' },
+  IMAGE_UNAVAILABLE: { exit: 5, fix: 'The host does not have this image; see enclave-images/README.md.' },
+  IMAGE_DIGEST_MISMATCH: { exit: 4, fix: 'The image is not the one the contract names; build it again.' },
+  STORE_LOCKED: { exit: 1, fix: 'Another process uses this data folder; stop it first.' },
+  DISK_FULL: { exit: 1, fix: 'Free some space; nothing that was acknowledged is lost.' },
+  USAGE: { exit: 2, fix: 'See --help.' },
+  FILE_UNREADABLE: { exit: 2, fix: 'Check the path and its permissions.' },
+  CANCELLED: { exit: 1, fix: 'The operation was cancelled.' },
+  DEADLINE: { exit: 1, fix: 'The operation took too long; try again.' },
+  INTERNAL: { exit: 1, fix: 'This is a defect: please report it with the log of the command.' },
+} as const
+
+/** Stable name of a failure. */
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** Where in the input a failure lies, and what caused it. `cause` is for logs and never crosses the wire. */
+export interface ErrorPlace {
+  readonly at?: string
+  readonly cause?: unknown
+}
+
+/** The one error class of sealgate. Told apart by `code`, never by text. */
+export class AttestError extends Error {
+  readonly code: ErrorCode
+  readonly at: string | undefined
+
+  constructor(code: ErrorCode, message: string, place: ErrorPlace = {}) {
+    super(message, place.cause === undefined ? undefined : { cause: place.cause })
+    this.name = 'AttestError'
+    this.code = code
+    this.at = place.at
+  }
+}
