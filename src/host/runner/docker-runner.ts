@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import type Docker from 'dockerode'
+import type { ImageRef } from '../../verify/documents/contract.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { runContainer } from './docker-container.ts'
+import { type Engine, engineError, statusOf } from './docker-engine.ts'
+import { containerOptions } from './docker-options.ts'
+import { loadImage } from './images.ts'
+import { outcomeOf } from './outcome.ts'
+import { collectOutputs } from './outputs.ts'
+import { isAlive, thisOwner, userOf } from './owner.ts'
+import { containerProfile, isolationOf } from './profiles.ts'
+import { checkRequest } from './request.ts'
+import type { Runner, RunOutcome, RunRequest } from './types.ts'
+import { MEMORY_FOLDER, removeWorkspaces, sweepWorkspaces, Workspace } from './workspace.ts'
+
+const LABEL = { owner: 'sealgate.owner', job: 'sealgate.job', deadline: 'sealgate.deadline' }
+
+/** A container that outlives its time limit by this much has no agent any more, wherever that agent ran. */
+const ORPHAN_SECONDS = 300
+
+/** uid and gid of the workload when the agent is root; else the agent's own, so that it can read what the workload wrote. */
+const NOBODY = '65532:65532'
+
+export interface DockerRunnerOptions {
+  /** Folder of image recipes, see images.ts. */
+  readonly images: string
+  /** A folder on a tmpfs. */
+  readonly memoryFolder?: string
+  readonly reason?: string
+}
+
+/**
+ * Runs workloads as hardened containers (docs/formats/isolation.md). First removes what dead agents of this user left on
+ * this engine and in memory.
+ * @throws AttestError `ENGINE_UNAVAILABLE`.
+ */
+export async function createDockerRunner(engine: Engine, options: DockerRunnerOptions): Promise<Runner> {
+  const base = options.memoryFolder ?? MEMORY_FOLDER
+  const owner = `${await thisOwner()}.${randomBytes(4).toString('hex')}`
+  const recovered = await removeOrphans(engine, owner)
+  await sweepWorkspaces(base, owner)
+  const reason = options.reason ?? `container engine ${engine.version} at ${engine.socketPath}`
+  return new DockerRunner(engine, { images: options.images, base, owner, reason, recovered })
+}
+
+interface Setup {
+  readonly images: string
+  readonly base: string
+  readonly owner: string
+  readonly reason: string
+  readonly recovered: readonly string[]
+}
+
+class DockerRunner implements Runner {
+  readonly kind = 'docker'
+  readonly grade = 'container'
+  readonly reason: string
+  readonly recovered: readonly string[]
+  readonly #engine: Engine
+  readonly #setup: Setup
+  readonly #closing = new AbortController()
+  readonly #running = new Set<Promise<unknown>>()
+  readonly #loaded = new Map<string, Promise<void>>()
+
+  constructor(engine: Engine, setup: Setup) {
+    this.#engine = engine
+    this.#setup = setup
+    this.reason = setup.reason
+    this.recovered = setup.recovered
+  }
+
+  async prepare(image: ImageRef): Promise<void> {
+    const loading = this.#loaded.get(image.digest) ?? this.#load(image)
+    this.#loaded.set(image.digest, loading)
+    try {
+      await loading
+    } catch (error) {
+      this.#loaded.delete(image.digest)
+      throw engineError(error, this.#engine.socketPath)
+    }
+  }
+
+  async #load(image: ImageRef): Promise<void> {
+    const { docker } = this.#engine
+    const loaded = await loadImage(this.#setup.images, image)
+    if (loaded.runner !== 'docker') throw new AttestError('IMAGE_UNAVAILABLE', 'this host runs docker images')
+    if ((await inspectImage(docker, image.digest)) === null) {
+      const progress = await docker.loadImage(createReadStream(loaded.path))
+      for await (const _ of progress) {
+        // The engine answers when it has read all of it.
+      }
+    }
+    const found = await inspectImage(docker, image.digest)
+    if (found?.Id !== image.digest) throw new AttestError('IMAGE_DIGEST_MISMATCH', 'the engine gives the image another digest')
+    // The engine would keep volumes on its disk.
+    if (Object.keys(found.Config.Volumes ?? {}).length > 0) throw new AttestError('IMAGE_UNAVAILABLE', 'the image declares volumes')
+  }
+
+  async run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    checkRequest(this.kind, request)
+    const work = this.#run(request, AbortSignal.any([signal, this.#closing.signal]))
+    this.#running.add(work)
+    try {
+      return await work
+    } finally {
+      this.#running.delete(work)
+    }
+  }
+
+  async #run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    await this.prepare(request.image)
+    const workspace = await Workspace.create(this.#setup.base, this.#setup.owner, request.inputs, request.limits.outputBytes)
+    try {
+      return await this.#runIn(workspace, request, signal)
+    } catch (error) {
+      await workspace.remove()
+      throw error
+    }
+  }
+
+  async #runIn(workspace: Workspace, request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    const storage = { input: workspace.in.storage, output: workspace.out.storage, cap: workspace.out.cap }
+    const profile = containerProfile(request.limits, { user: workloadUser(), cpus: this.#engine.cpus, storage })
+    const deadline = Math.ceil(Date.now() / 1000 + request.limits.timeMs / 1000) + ORPHAN_SECONDS
+    const labels = { [LABEL.owner]: this.#setup.owner, [LABEL.job]: request.jobId, [LABEL.deadline]: String(deadline) }
+    const place = { image: request.image.digest, in: workspace.in.path, out: workspace.out.path, labels }
+    await workspace.writeInputs(request.inputs, signal).catch((error) => {
+      if (!signal.aborted) throw error
+    })
+    const outputIsFull = () => workspace.outputIsFull()
+    const ran = await runContainer(this.#engine, containerOptions(profile, request, place), {
+      timeMs: profile.timeMs,
+      signal,
+      outputIsFull,
+    })
+    await workspace.removeInputs()
+    const { end, outputs } = await outcomeOf(ran.ended, () => collectOutputs(workspace.out.path, profile.output.bytes))
+    const bytesIn = request.inputs.reduce((sum, i) => sum + i.size, 0)
+    const bytesOut = outputs.reduce((sum, o) => sum + o.size, 0) + ran.stdout.totalBytes + ran.stderr.totalBytes
+    return {
+      ...end,
+      isolation: isolationOf(profile),
+      outputs,
+      stdout: ran.stdout,
+      stderr: ran.stderr,
+      usage: { ...ran.usage, bytesIn, bytesOut },
+      release: () => workspace.remove(),
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort()
+    await Promise.allSettled(this.#running)
+    await removeWorkspaces(this.#setup.base, this.#setup.owner)
+  }
+}
+
+/** Null when the engine does not have it. */
+async function inspectImage(docker: Docker, digest: string): Promise<Docker.ImageInspectInfo | null> {
+  try {
+    return await docker.getImage(digest).inspect()
+  } catch (error) {
+    if (statusOf(error) === 404) return null
+    throw error
+  }
+}
+
+/** The workload is never root. */
+function workloadUser(): string {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0]
+  return uid === 0 ? NOBODY : `${uid}:${gid}`
+}
+
+/** Removes containers of dead agents of this user, and any that has outlived its limits. Returns their jobs. */
+async function removeOrphans({ docker, socketPath }: Engine, owner: string): Promise<readonly string[]> {
+  try {
+    const found = await docker.listContainers({ all: true, filters: { label: [LABEL.owner] } })
+    const jobs: string[] = []
+    for (const { Id, Labels } of found) {
+      const theirs = Labels[LABEL.owner] ?? ''
+      const expired = Number(Labels[LABEL.deadline]) < Date.now() / 1000
+      const orphan = userOf(theirs) === userOf(owner) && !(await isAlive(theirs))
+      if (!orphan && !expired) continue
+      await docker.getContainer(Id).remove({ force: true, v: true })
+      jobs.push(Labels[LABEL.job] ?? '')
+    }
+    return jobs
+  } catch (cause) {
+    throw engineError(cause, socketPath)
+  }
+}

@@ -1,0 +1,93 @@
+import type { ImageRef, Limits, RunnerKind } from '../../verify/documents/contract.ts'
+import type { OutcomeKind, Predicate } from '../../verify/documents/statement.ts'
+import type { ErrorCode } from '../../verify/errors.ts'
+
+/** `wasm-process` is the weaker one, see docs/formats/isolation.md. */
+export type IsolationGrade = 'container' | 'wasm-process'
+
+/** What a receipt says about isolation. */
+export type AppliedIsolation = NonNullable<Predicate['isolation']>
+
+/** One decrypted input. It is read once, straight into memory-backed storage; it must yield exactly `size` bytes. */
+export interface RunInput {
+  /** Name of the file under /in. */
+  readonly name: string
+  readonly size: number
+  read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+/** What to run. `argv` follows the program's own name; `env` is the whole environment that the job asks for. */
+export interface RunRequest {
+  readonly jobId: string
+  readonly image: ImageRef
+  readonly argv: readonly string[]
+  readonly env: { readonly [name: string]: string }
+  readonly limits: Limits
+  readonly inputs: readonly RunInput[]
+}
+
+/** One file of /out, still in memory-backed storage. `read` may be called more than once, until the outcome is released. */
+export interface RunOutput {
+  /** Relative to /out, segments of letters, digits, `.`, `_` and `-`. */
+  readonly path: string
+  readonly size: number
+  read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+/** The first bytes of a stream, and how many there were. */
+export interface CapturedStream {
+  readonly bytes: Uint8Array
+  readonly totalBytes: number
+}
+
+/** How a run can end once it was tried. Refusals and lost jobs are decided elsewhere. */
+export type RunEnd = Exclude<OutcomeKind, 'refused' | 'lost'>
+
+export interface RunUsage {
+  readonly wallMs: number
+  readonly cpuMs: number | null
+  readonly memoryPeakBytes: number | null
+  readonly bytesIn: number
+  readonly bytesOut: number
+}
+
+/** What came of a run. Holds plaintext until {@link RunOutcome.release}. */
+export interface RunOutcome {
+  readonly kind: RunEnd
+  /** 0 to 255; null when the program did not end by itself. */
+  readonly exitCode: number | null
+  readonly code: ErrorCode | null
+  /** For people; never holds data of the job. */
+  readonly reason: string
+  readonly isolation: AppliedIsolation
+  /** Sorted by path. Empty unless the program ended by itself. */
+  readonly outputs: readonly RunOutput[]
+  readonly stdout: CapturedStream
+  readonly stderr: CapturedStream
+  readonly usage: RunUsage
+  /** Erases what the run left in memory-backed storage. */
+  readonly release: () => Promise<void>
+}
+
+/** Runs workloads in isolation. Every started run ends in an outcome; what throws is the machinery, with an `AttestError`. */
+export interface Runner {
+  readonly kind: RunnerKind
+  readonly grade: IsolationGrade
+  /** Why this runner, for people: what was found, or why a stronger one could not be had. */
+  readonly reason: string
+  /** Jobs of which a dead predecessor had left containers or plaintext; all of it is removed by now. */
+  readonly recovered: readonly string[]
+  /**
+   * Loads the image and checks its digest, so that a job that cannot run here is declined before any key is asked for.
+   * @throws AttestError `IMAGE_UNAVAILABLE`, `IMAGE_DIGEST_MISMATCH`, `ENGINE_*`.
+   */
+  prepare(image: ImageRef): Promise<void>
+  /**
+   * Runs one job. Aborting `signal` ends it with the outcome `cancelled`. Errors of an input's `read` pass through.
+   * @throws AttestError as `prepare`, `DOCUMENT_INVALID` for limits or names that cannot be applied, `LIMIT_EXCEEDED` for
+   * inputs that do not fit in memory here.
+   */
+  run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome>
+  /** Waits for nothing: aborts what runs, and removes it. */
+  close(): Promise<void>
+}

@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { containerOptions } from '../../../../src/host/runner/docker-options.ts'
+import { type ContainerFacts, containerProfile, isolationOf, wasmProfile } from '../../../../src/host/runner/profiles.ts'
+import { LIMITS, requestOf, TABULAR } from '../../../support/run-request.ts'
+
+const FACTS: ContainerFacts = { user: '65532:65532', cpus: 2, storage: { input: 'tmpfs', output: 'tmpfs', cap: 'filesystem' } }
+
+/** The examples of the documentation: a profile in JSON, and the digest in the line after it. */
+const PAGE = readFileSync(new URL('../../../../docs/formats/isolation.md', import.meta.url), 'utf8')
+const EXAMPLES = [...PAGE.matchAll(/```json\n([^`]+)```\n\nDigest: `([A-Za-z0-9_-]{43})`/g)].map(([, json, digest]) => ({
+  profile: JSON.parse(json ?? ''),
+  digest,
+}))
+
+describe('isolation profiles', () => {
+  it('are what their documentation shows, with the same digests', () => {
+    const applied = [containerProfile(LIMITS, FACTS), wasmProfile(LIMITS)]
+    expect(EXAMPLES.map((e) => e.profile)).toEqual(applied)
+    expect(EXAMPLES.map((e) => e.digest)).toEqual(applied.map((p) => isolationOf(p).profileDigest))
+  })
+
+  it('are named and graded in the receipt', () => {
+    expect(isolationOf(containerProfile(LIMITS, FACTS))).toMatchObject({
+      runner: 'docker',
+      profile: 'sealgate-container-v1',
+      grade: 'container',
+    })
+    expect(isolationOf(wasmProfile(LIMITS))).toMatchObject({ runner: 'wasm', profile: 'sealgate-wasm-v1', grade: 'wasm-process' })
+  })
+
+  it('differ wherever a limit or a fact does', () => {
+    const profiles = [
+      containerProfile(LIMITS, FACTS),
+      ...(['timeMs', 'memoryBytes', 'outputBytes', 'pids', 'cpuMillis'] as const).map((name) =>
+        containerProfile({ ...LIMITS, [name]: LIMITS[name] + 1 }, FACTS),
+      ),
+      containerProfile(LIMITS, { ...FACTS, user: '1000:1000' }),
+      containerProfile(LIMITS, { ...FACTS, storage: { ...FACTS.storage, cap: 'watched' } }),
+      containerProfile(LIMITS, { ...FACTS, storage: { ...FACTS.storage, input: 'tmpfs-noswap' } }),
+    ]
+    expect(new Set(profiles.map((p) => isolationOf(p).profileDigest)).size).toBe(profiles.length)
+  })
+
+  it('never give more than the contract, nor more processors than there are', () => {
+    expect(containerProfile({ ...LIMITS, cpuMillis: 9000 }, FACTS).cpuMillis).toBe(2000)
+    expect(wasmProfile({ ...LIMITS, memoryBytes: 65536 * 20 + 1 }).linearMemoryBytes).toBe(65536 * 20)
+    expect(wasmProfile({ ...LIMITS, memoryBytes: 2 ** 40 }).linearMemoryBytes).toBe(2 ** 32)
+  })
+
+  it('become engine settings in full', () => {
+    const request = requestOf(TABULAR.images.docker, { argv: ['/in/a'], env: { MODE: 'fast' } })
+    const place = { image: request.image.digest, in: '/m/in', out: '/m/out', labels: { 'sealgate.job': 'j' } }
+    expect(containerOptions(containerProfile(LIMITS, FACTS), request, place)).toEqual({
+      Image: request.image.digest,
+      Cmd: ['/in/a'],
+      Env: ['MODE=fast'],
+      User: '65532:65532',
+      Hostname: 'sealgate',
+      Tty: false,
+      OpenStdin: false,
+      NetworkDisabled: true,
+      Healthcheck: { Test: ['NONE'] },
+      Labels: { 'sealgate.job': 'j' },
+      HostConfig: {
+        NetworkMode: 'none',
+        ReadonlyRootfs: true,
+        Privileged: false,
+        CapDrop: ['ALL'],
+        CapAdd: [],
+        SecurityOpt: ['no-new-privileges'],
+        IpcMode: 'private',
+        Init: false,
+        AutoRemove: false,
+        RestartPolicy: { Name: '' },
+        LogConfig: { Type: 'none', Config: {} },
+        Memory: 64 * 1024 ** 2,
+        MemorySwap: 64 * 1024 ** 2,
+        NanoCpus: 1e9,
+        PidsLimit: 32,
+        Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
+        Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${64 * 1024 ** 2},mode=1777` },
+        Mounts: [
+          { Type: 'bind', Source: '/m/in', Target: '/in', ReadOnly: true, BindOptions: { Propagation: 'rprivate' } },
+          { Type: 'bind', Source: '/m/out', Target: '/out', ReadOnly: false, BindOptions: { Propagation: 'rprivate' } },
+        ],
+      },
+    })
+  })
+})
