@@ -1,0 +1,1 @@
+export function errorDocs(codes: Readonly<Record<string, { readonly exit: number; readonly fix: string }>>): string
