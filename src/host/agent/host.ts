@@ -1,0 +1,103 @@
+import { mkdir } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+import { join } from 'node:path'
+import type { BaseLogger } from 'pino'
+import { GatewayChannel } from '../../rpc/index.ts'
+import type { Attester } from '../attesters/attester.ts'
+import { type Clock, systemClock } from '../job/clock.ts'
+import { openDurableFiles } from '../job/durable-files.ts'
+import { Outbox } from '../job/outbox.ts'
+import { gatewayTransfers } from '../job/transfers.ts'
+import type { Runner } from '../runner/types.ts'
+import { Agent } from './agent.ts'
+import { agentName, encodeAgentConfig } from './config.ts'
+import { HOST_FILES, loadHostIdentity, tlsKeyDigest } from './folder.ts'
+import { lockFolder } from './folder-lock.ts'
+import { connectThrough } from './session.ts'
+import type { AgentState } from './states.ts'
+
+export interface HostOptions {
+  /** Made by `sealgate ca issue`: identity, and `state/`, which the agent makes. */
+  readonly folder: string
+  /** host:port; default: the one that the identity names. */
+  readonly gateway?: string
+  readonly attester: Attester
+  /** Stays the caller's: to be closed after the host. */
+  readonly runner: Runner
+  readonly logger: BaseLogger
+  /** Most memory that one job may ask for; default: all that the machine has. */
+  readonly memoryBytes?: number
+  /** How long the keys of a job wait for their release; default 15 minutes. */
+  readonly releaseWaitMs?: number
+  /** How long a closing host lets its job go on before it cancels it; default 20 seconds. */
+  readonly drainMs?: number
+  readonly clock?: Clock
+  /** Uniform in [0, 1), for jitter. */
+  readonly random?: () => number
+}
+
+export interface RunningHost {
+  readonly name: string
+  /** The address that the agent dials. */
+  readonly gateway: string
+  readonly state: AgentState
+  /** Resolves after `close`. Rejects when the first connection shows that none will ever be: wrong certificates. */
+  readonly ended: Promise<void>
+  /** Finishes or cancels the running job, delivers its outcome, disconnects. A second call cancels at once. */
+  close(): Promise<void>
+}
+
+const DEFAULT_RELEASE_WAIT_MS = 15 * 60_000
+const DEFAULT_DRAIN_MS = 20_000
+
+/**
+ * Starts a host agent. It keeps trying while its gateway is away.
+ * @throws AttestError `FILE_UNREADABLE`, `USAGE`, `DOCUMENT_INVALID` for a folder that is none; `STORE_LOCKED`.
+ */
+export async function startHost(options: HostOptions): Promise<RunningHost> {
+  const { folder, attester, runner, logger } = options
+  const identity = await loadHostIdentity(folder)
+  const state = join(folder, HOST_FILES.state)
+  await mkdir(state, { recursive: true, mode: 0o700 })
+  const unlock = await lockFolder(state)
+  try {
+    const outbox = await Outbox.open(await openDurableFiles(state))
+    for (const jobId of outbox.lost) logger.warn({ jobId }, 'this job was cut off by a crash and is reported as lost')
+    const gateway = options.gateway ?? identity.gateway
+    const channel = new GatewayChannel(gateway, identity.tls)
+    const agentText = await agentName()
+    const limits = { memoryBytes: options.memoryBytes ?? totalmem(), releaseWaitMs: options.releaseWaitMs ?? DEFAULT_RELEASE_WAIT_MS }
+    const agent = new Agent({
+      connect: connectThrough(channel),
+      attester,
+      runner,
+      transfers: gatewayTransfers(channel),
+      outbox,
+      clock: options.clock ?? systemClock,
+      random: options.random ?? Math.random,
+      logger,
+      config: encodeAgentConfig(agentText, attester, runner, limits),
+      agent: agentText,
+      tls: tlsKeyDigest(identity.tls.cert),
+      ...limits,
+      drainMs: options.drainMs ?? DEFAULT_DRAIN_MS,
+    })
+    const ended = agent.ended.finally(() => {
+      channel.close()
+      unlock()
+    })
+    ended.catch(() => undefined)
+    return {
+      name: identity.name,
+      gateway,
+      get state() {
+        return agent.state
+      },
+      ended,
+      close: () => agent.close().then(() => ended.catch(() => undefined)),
+    }
+  } catch (error) {
+    unlock()
+    throw error
+  }
+}

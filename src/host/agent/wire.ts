@@ -1,0 +1,43 @@
+import { bytesOf, entryFromWire, type sealgate } from '../../rpc/index.ts'
+import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import { HPKE_SUITES } from '../../verify/documents/keys.ts'
+import { AttestError } from '../../verify/errors.ts'
+import type { KeyRelease } from '../job/job.ts'
+import type { Offer } from '../job/offer.ts'
+import type { SealedKey } from '../job/read-release.ts'
+
+const JOB_ID = /^[A-Za-z0-9_-]{22}$/
+
+/** Job ids name files here, so their form is checked first. @throws AttestError `DOCUMENT_INVALID`. */
+export function jobIdFromWire(jobId: string | null | undefined): string {
+  if (jobId === null || jobId === undefined || !JOB_ID.test(jobId))
+    throw new AttestError('DOCUMENT_INVALID', 'not a job id', { at: 'jobId' })
+  return jobId
+}
+
+export function offerFromWire(wire: sealgate.v1.IJobOffer): Offer {
+  return {
+    jobId: jobIdFromWire(wire.jobId),
+    contract: bytesOf(wire.contractJws),
+    ownerNonces: (wire.ownerNonces ?? []).map(bytesOf),
+    checkpoint: wire.checkpoint ?? '',
+  }
+}
+
+/** @throws AttestError `DOCUMENT_INVALID`, `SUITE_UNSUPPORTED`. */
+export function releaseFromWire(wire: sealgate.v1.IKeyRelease): KeyRelease {
+  return {
+    intent: bytesOf(wire.intentJws),
+    grants: (wire.grantsJws ?? []).map(bytesOf),
+    policies: (wire.policies ?? []).map(bytesOf),
+    entry: entryFromWire(wire.entry),
+    keys: (wire.keys ?? []).map(keyFromWire),
+    ear: bytesOf(wire.ear),
+  }
+}
+
+function keyFromWire(wire: sealgate.v1.ISealedKey): SealedKey {
+  const suite = HPKE_SUITES.find((name) => name === wire.suite)
+  if (suite === undefined) throw new AttestError('SUITE_UNSUPPORTED', 'a key is sealed with an unknown suite', { at: 'release.keys' })
+  return { header: toBase64Url(bytesOf(wire.headerDigest)), suite, enc: bytesOf(wire.enc), ciphertext: bytesOf(wire.ciphertext) }
+}

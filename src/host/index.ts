@@ -1,0 +1,7 @@
+export { HOST_FILES } from './agent/folder.ts'
+export { type HostOptions, type RunningHost, startHost } from './agent/host.ts'
+export type { AgentState } from './agent/states.ts'
+export { simulatedMeasurement } from './attesters/agent-measurement.ts'
+export type { Attester, AttesterReport } from './attesters/attester.ts'
+export { type AttesterKind, type AttesterOptions, createAttester } from './attesters/index.ts'
+export { type CollectedEvidence, collectEvidence, type EvidenceSubject } from './job/evidence.ts'

@@ -1,0 +1,168 @@
+import type { Attester } from '../../../src/host/attesters/attester.ts'
+import type { Clock } from '../../../src/host/job/clock.ts'
+import type { SealedResults } from '../../../src/host/job/outbox.ts'
+import type { Transfers } from '../../../src/host/job/transfers.ts'
+import { isolationOf, wasmProfile } from '../../../src/host/runner/profiles.ts'
+import type { RunEnd, RunInput, Runner, RunOutcome, RunRequest } from '../../../src/host/runner/types.ts'
+import { AttestError } from '../../../src/verify/errors.ts'
+import { testBytes } from '../../support/keys.ts'
+
+/** Time that passes when a test says so. */
+export class FakeClock implements Clock {
+  #now = 1000
+  readonly #sleepers = new Set<{ readonly at: number; readonly wake: () => void }>()
+
+  nowMs(): number {
+    return this.#now
+  }
+
+  sleep(timeMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const sleeper = { at: this.#now + timeMs, wake: resolve }
+      const giveUp = (): void => {
+        this.#sleepers.delete(sleeper)
+        resolve()
+      }
+      this.#sleepers.add(sleeper)
+      signal.addEventListener('abort', giveUp, { once: true })
+      if (signal.aborted) giveUp()
+    })
+  }
+
+  /** Lets just so much time pass that somebody wakes who sleeps for less than `maxMs`. */
+  wakeNext(maxMs = 2000): void {
+    const at = Math.min(...[...this.#sleepers].map((s) => s.at))
+    if (at <= this.#now + maxMs) this.advance(Math.max(0, at - this.#now))
+  }
+
+  advance(timeMs: number): void {
+    this.#now += timeMs
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.at > this.#now) continue
+      this.#sleepers.delete(sleeper)
+      sleeper.wake()
+    }
+  }
+}
+
+/** Bytes with the shape of a report; nobody here verifies it. */
+export const fakeAttester: Attester = {
+  format: 'sev-snp',
+  simulated: true,
+  attest: (reportData) => {
+    const report = new Uint8Array(1184)
+    report.set(reportData, 0x50)
+    return Promise.resolve({ report, endorsements: [testBytes('vek', 100)] })
+  },
+}
+
+/** What a fake workload does with its plaintext inputs. */
+export type Workload = (inputs: ReadonlyMap<string, Uint8Array>) => {
+  readonly kind?: RunEnd
+  readonly outputs?: Readonly<Record<string, Uint8Array>>
+  readonly stdout?: Uint8Array
+}
+
+/** A runner without isolation. Counts what it holds, so that a test sees what is left behind. */
+export class FakeRunner implements Runner {
+  readonly kind = 'wasm'
+  readonly grade = 'wasm-process'
+  readonly reason = 'a fake'
+  readonly recovered: readonly string[] = []
+  readonly #workload: Workload
+  /** Outcomes that still hold plaintext. */
+  held = 0
+  runs = 0
+  prepared = 0
+  /** Fails before the workload is started. */
+  failure: AttestError | null = null
+  /** Resolved when a run has read its inputs; the workload waits for `proceed`. */
+  onRunning: () => void = () => {}
+  proceed: Promise<void> = Promise.resolve()
+
+  constructor(workload: Workload) {
+    this.#workload = workload
+  }
+
+  prepare(): Promise<void> {
+    this.prepared++
+    return Promise.resolve()
+  }
+
+  async run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    if (this.failure !== null) throw this.failure
+    const inputs = new Map<string, Uint8Array>()
+    for (const input of request.inputs) inputs.set(input.name, await readAll(input))
+    this.runs++
+    this.onRunning()
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    await Promise.race([this.proceed, aborted])
+    this.held++
+    const {
+      kind = 'succeeded',
+      outputs = {},
+      stdout = new Uint8Array(),
+    } = signal.aborted ? { kind: 'cancelled' as const } : this.#workload(inputs)
+    return {
+      kind,
+      exitCode: kind === 'succeeded' ? 0 : null,
+      code: kind === 'succeeded' ? null : kind === 'cancelled' ? 'CANCELLED' : 'JOB_FAILED',
+      reason: `the workload ${kind}`,
+      isolation: isolationOf(wasmProfile(request.limits)),
+      outputs: Object.entries(outputs).map(([path, bytes]) => ({ path, size: bytes.length, read: () => [bytes] })),
+      stdout: { bytes: stdout, totalBytes: stdout.length },
+      stderr: { bytes: new Uint8Array(), totalBytes: 0 },
+      usage: { wallMs: 5, cpuMs: 4, memoryPeakBytes: 1000, bytesIn: 10, bytesOut: 20 },
+      release: () => {
+        this.held--
+        return Promise.resolve()
+      },
+    }
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+}
+
+async function readAll(input: RunInput): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of input.read()) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+/** A gateway's blobs in memory. */
+export class FakeTransfers implements Transfers {
+  readonly headers = new Map<string, Uint8Array>()
+  readonly files = new Map<string, Uint8Array>()
+  readonly uploads = new Map<string, Uint8Array>()
+  downloads = 0
+  /** Thrown by the next uploads, one each. */
+  uploadFailures: AttestError[] = []
+
+  describe(blobId: string): Promise<{ header: Uint8Array; sizeBytes: number }> {
+    const header = this.headers.get(blobId)
+    const file = this.files.get(blobId)
+    if (!header || !file) return Promise.reject(new AttestError('NOT_FOUND', 'no such blob'))
+    return Promise.resolve({ header, sizeBytes: file.length })
+  }
+
+  async *download(blobId: string, _sizeBytes: number, offset: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    this.downloads++
+    const file = this.files.get(blobId) ?? new Uint8Array()
+    for (let at = offset; at < file.length; at += 60_000) {
+      if (signal.aborted) throw new AttestError('CANCELLED', 'the transfer was cancelled')
+      yield file.subarray(at, at + 60_000)
+    }
+    await Promise.resolve()
+  }
+
+  async upload(jobId: string, _results: SealedResults, from: (offset: number) => AsyncIterable<Uint8Array>): Promise<string> {
+    const failure = this.uploadFailures.shift()
+    if (failure) throw failure
+    const parts: Uint8Array[] = []
+    for await (const part of from(0)) parts.push(part)
+    this.uploads.set(jobId, Buffer.concat(parts))
+    return `blob-of-${jobId}`
+  }
+}
