@@ -6,7 +6,7 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function toHex(bytes: Uint8Array): string {
   let out = ''
-  for (const b of bytes) out += HEX[b]
+  for (let i = 0; i < bytes.length; i++) out += HEX[bytes[i] ?? 0]
   return out
 }
 
@@ -89,7 +89,9 @@ export function compare(a: Uint8Array, b: Uint8Array): number {
 }
 
 export function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((b) => b === 0)
+  let seen = 0
+  for (let i = 0; i < bytes.length; i++) seen |= bytes[i] ?? 0
+  return seen === 0
 }
 
 export function u32be(value: number): Uint8Array {

@@ -6,11 +6,15 @@ import {
   createHmac,
   createPublicKey,
   createSecretKey,
+  hash,
   hkdfSync,
   type KeyObject,
   verify as nodeVerify,
+  type PublicKeyInput,
 } from 'node:crypto'
+import { concat, equal } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { DerReader, TAG } from '../formats/der.ts'
 import type { CryptoBackend, Digest, SignatureScheme } from './types.ts'
 
 const HASH: Record<Digest, string> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
@@ -39,7 +43,13 @@ export const crypto: CryptoBackend = {
   name: 'node',
 
   digest(algorithm, data) {
-    return new Uint8Array(createHash(HASH[algorithm]).update(data).digest())
+    return view(hash(HASH[algorithm], data, 'buffer'))
+  },
+
+  digestParts(algorithm, parts) {
+    const state = createHash(HASH[algorithm])
+    for (const part of parts) state.update(part)
+    return new Uint8Array(state.digest())
   },
 
   hmacSha256(key, data) {
@@ -54,7 +64,7 @@ export const crypto: CryptoBackend = {
     const want = SCHEMES[scheme]
     let key: KeyObject
     try {
-      key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+      key = createPublicKey(rsaKeyOf(spki) ?? { key: Buffer.from(spki), format: 'der', type: 'spki' })
     } catch (cause) {
       throw new AttestError('CERTIFICATE_MALFORMED', 'public key does not parse', { cause })
     }
@@ -84,24 +94,53 @@ export const crypto: CryptoBackend = {
 
   aeadSeal(key, nonce, plaintext) {
     const cipher = createCipheriv('aes-256-gcm', key.handle as KeyObject, nonce)
-    const out = new Uint8Array(plaintext.length + TAG_SIZE)
-    out.set(cipher.update(plaintext))
+    const out = plaintext.map((part) => view(cipher.update(part)))
     cipher.final()
-    out.set(cipher.getAuthTag(), plaintext.length)
+    out.push(view(cipher.getAuthTag()))
     return out
   },
 
   aeadOpen(key, nonce, sealed) {
-    if (sealed.length < TAG_SIZE) return null
+    const [body, tag] = splitTag(sealed)
+    if (tag === null) return null
     const decipher = createDecipheriv('aes-256-gcm', key.handle as KeyObject, nonce, { authTagLength: TAG_SIZE })
-    decipher.setAuthTag(sealed.subarray(sealed.length - TAG_SIZE))
-    const plaintext = decipher.update(sealed.subarray(0, sealed.length - TAG_SIZE))
+    decipher.setAuthTag(tag)
+    const plaintext = body.map((part) => view(decipher.update(part)))
     try {
       decipher.final()
     } catch {
-      plaintext.fill(0)
+      for (const part of plaintext) part.fill(0)
       return null
     }
-    return new Uint8Array(plaintext.buffer, plaintext.byteOffset, plaintext.length)
+    return plaintext
   },
+}
+
+/** AlgorithmIdentifier rsaEncryption (RFC 3279 section 2.3.1). */
+const RSA_ENCRYPTION = Uint8Array.from([0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00])
+
+/** The RSAPublicKey inside of an SPKI. OpenSSL 3.0 reads it 25 times faster than the SPKI around it (4 against 100 us). */
+function rsaKeyOf(spki: Uint8Array): PublicKeyInput | null {
+  const reader = new DerReader(spki, 'spki').open(TAG.sequence)
+  if (!equal(reader.whole(), RSA_ENCRYPTION)) return null
+  return { key: Buffer.from(reader.only((r) => r.bitString())), format: 'der', type: 'pkcs1' }
+}
+
+/** The same memory without Buffer's own meaning of `slice`. */
+function view(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length)
+}
+
+/** Cuts the last 16 bytes off a row of parts; they may lie in several of them. */
+function splitTag(parts: readonly Uint8Array[]): [body: readonly Uint8Array[], tag: Uint8Array | null] {
+  let left = parts.reduce((n, p) => n + p.length, 0) - TAG_SIZE
+  if (left < 0) return [[], null]
+  const body: Uint8Array[] = []
+  const tag: Uint8Array[] = []
+  for (const part of parts) {
+    if (left > 0) body.push(part.subarray(0, left))
+    if (part.length > left) tag.push(part.subarray(left))
+    left = Math.max(left - part.length, 0)
+  }
+  return [body, tag.length === 1 && tag[0] !== undefined ? tag[0] : concat(...tag)]
 }

@@ -33,6 +33,8 @@ export interface AeadKey {
 export interface CryptoBackend {
   readonly name: 'node' | 'web'
   digest(algorithm: Digest, data: Uint8Array): Awaitable<Uint8Array>
+  /** The digest of the parts in a row, without joining them where the backend can. */
+  digestParts(algorithm: Digest, parts: readonly Uint8Array[]): Awaitable<Uint8Array>
   hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Uint8Array>
   /** HKDF-SHA256 (RFC 5869). */
   hkdfSha256(key: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Awaitable<Uint8Array>
@@ -41,8 +43,12 @@ export interface CryptoBackend {
   /** False for a wrong signature and for one of the wrong form; never throws on signature bytes. */
   verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): Awaitable<boolean>
   importAeadKey(key: Uint8Array): Awaitable<AeadKey>
-  /** @returns ciphertext ‖ 16-byte tag. @param nonce - 12 bytes, never used twice with one key. */
-  aeadSeal(key: AeadKey, nonce: Uint8Array, plaintext: Uint8Array): Awaitable<Uint8Array>
-  /** @returns the plaintext, or null when the tag does not verify. */
-  aeadOpen(key: AeadKey, nonce: Uint8Array, sealed: Uint8Array): Awaitable<Uint8Array | null>
+  /**
+   * Seals the parts in a row, without joining them where the backend can.
+   * @param nonce - 12 bytes, never used twice with one key.
+   * @returns ciphertext ‖ 16-byte tag, in parts.
+   */
+  aeadSeal(key: AeadKey, nonce: Uint8Array, plaintext: readonly Uint8Array[]): Awaitable<readonly Uint8Array[]>
+  /** Opens ciphertext ‖ tag. @returns the plaintext in parts, or null when the tag does not verify: nothing is given out before. */
+  aeadOpen(key: AeadKey, nonce: Uint8Array, sealed: readonly Uint8Array[]): Awaitable<readonly Uint8Array[] | null>
 }

@@ -1,3 +1,4 @@
+import { concat } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import type { CryptoBackend, SignatureScheme } from './types.ts'
 
@@ -34,12 +35,21 @@ function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : new Uint8Array(bytes)
 }
 
+/** WebCrypto has one-shot calls only. */
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  return parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(...parts)
+}
+
 /** WebCrypto: browsers, Deno, workers. */
 export const crypto: CryptoBackend = {
   name: 'web',
 
   async digest(algorithm, data) {
     return new Uint8Array(await subtle.digest(algorithm, plain(data)))
+  },
+
+  async digestParts(algorithm, parts) {
+    return new Uint8Array(await subtle.digest(algorithm, plain(joined(parts))))
   },
 
   async hmacSha256(key, data) {
@@ -73,13 +83,13 @@ export const crypto: CryptoBackend = {
 
   async aeadSeal(key, nonce, plaintext) {
     const params = { name: 'AES-GCM', iv: plain(nonce) }
-    return new Uint8Array(await subtle.encrypt(params, key.handle as CryptoKey, plain(plaintext)))
+    return [new Uint8Array(await subtle.encrypt(params, key.handle as CryptoKey, plain(joined(plaintext))))]
   },
 
   async aeadOpen(key, nonce, sealed) {
     try {
       const params = { name: 'AES-GCM', iv: plain(nonce) }
-      return new Uint8Array(await subtle.decrypt(params, key.handle as CryptoKey, plain(sealed)))
+      return [new Uint8Array(await subtle.decrypt(params, key.handle as CryptoKey, plain(joined(sealed))))]
     } catch {
       return null
     }

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { bytesField, encodeDocument, parseDocument, sha256Field } from './fields.ts'
 import { type HpkePublicKey, hpkePublicKeySchema } from './keys.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import {
   bytesField,
   countField,
@@ -84,6 +84,11 @@ export const envSchema: z.ZodType<{ readonly [name: string]: string }> = z
 
 const GiB = 1024 ** 3
 
+/** Zero would mean "no limit" to a container engine. */
+function limitField(max: number): z.ZodType<number> {
+  return z.number().int().min(1).max(max)
+}
+
 const schema: z.ZodType<Contract> = z.strictObject({
   v: z.literal(1),
   jobId: bytesField(16),
@@ -101,11 +106,11 @@ const schema: z.ZodType<Contract> = z.strictObject({
   purpose: iriField,
   isolation: z.enum(['sealgate-container-v1', 'sealgate-wasm-v1']),
   limits: z.strictObject({
-    timeMs: countField(7 * 24 * 3600 * 1000),
-    memoryBytes: countField(1024 * GiB),
-    outputBytes: countField(1024 * GiB),
-    pids: countField(4096),
-    cpuMillis: countField(1024_000),
+    timeMs: limitField(7 * 24 * 3600 * 1000),
+    memoryBytes: limitField(1024 * GiB),
+    outputBytes: limitField(1024 * GiB),
+    pids: limitField(4096),
+    cpuMillis: limitField(1024_000),
   }),
   resources: z.strictObject({ gpus: countField(64) }),
   constraints: z.strictObject({

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { fromBase64Url, toBase64Url } from '../bytes/bytes.ts'
 import { encodeCanonical } from '../formats/canonical-json.ts'

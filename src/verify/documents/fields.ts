@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { fromBase64Url } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { encodeCanonical, type Json, parseCanonical } from '../formats/canonical-json.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { blobField, bytesField, countField, encodeDocument, iriField, parseDocument, setField, sha256Field, textField } from './fields.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from './keys.ts'
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { countField, encodeDocument, instantField, parseDocument, setField, sha256Field } from './fields.ts'
 
 /** JWS `typ` of a release intent. */

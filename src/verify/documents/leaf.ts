@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { concat, equal, fromBase64Url, toBase64Url, utf8 } from '../bytes/bytes.ts'
 import { encodeDocument, instantField, parseDocument, setField, sha256Field } from './fields.ts'

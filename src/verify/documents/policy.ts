@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Group } from '../verdict.ts'
 import { countField, encodeDocument, parseDocument, setField, textField } from './fields.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from './keys.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { encodeCanonical, type Json } from '../formats/canonical-json.ts'
 import { type EvidenceBundleJson, evidenceBundleSchema } from './evidence-bundle.ts'
 import { blobField, bytesField, checkDocument, countField, parseDocument, sha256Field } from './fields.ts'

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { type ContractInput, type ImageRef, imageRefSchema, inputSchema } from './contract.ts'
 import { bytesField, countField, encodeDocument, parseDocument, setField, sha256Field, textField } from './fields.ts'

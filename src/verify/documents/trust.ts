@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 import { blobField, encodeDocument, parseDocument, setField, sha256Field, textField } from './fields.ts'
 import { type SigningKey, signingKeySchema } from './keys.ts'
 

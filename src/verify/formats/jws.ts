@@ -1,5 +1,5 @@
 import { flattenedVerify, importJWK } from 'jose'
-import { z } from 'zod'
+import * as z from 'zod'
 import { crypto } from '#crypto'
 import { fromBase64Url, toBase64Url } from '../bytes/bytes.ts'
 import { MAX_DOCUMENT_SIZE, parseDocument } from '../documents/fields.ts'

@@ -1,0 +1,28 @@
+import { equal } from '../bytes/bytes.ts'
+import { check } from '../evidence/check.ts'
+import { encodeCanonical, type Json } from '../formats/canonical-json.ts'
+import type { Check } from '../verdict.ts'
+
+/** A rule that two values must be the same; both are shown. */
+export function same(rule: Check['rule'], want: Json, got: Json): Check {
+  return check(rule, sameJson(want, got), show(want), show(got))
+}
+
+export function sameJson(a: Json, b: Json): boolean {
+  return equal(encodeCanonical(a), encodeCanonical(b))
+}
+
+function show(value: Json): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}
+
+/** Text for a list of what is allowed. An empty list allows nothing, and says so. */
+export function oneOf(list: readonly string[]): string {
+  if (list.length === 0) return 'nothing is allowed'
+  return list.length === 1 ? (list[0] as string) : `one of ${list.join(', ')}`
+}
+
+/** Text for a list that was found. */
+export function listed(list: readonly string[]): string {
+  return list.length === 0 ? 'none' : list.join(', ')
+}

@@ -1,0 +1,68 @@
+import type { Contract } from '../documents/contract.ts'
+import type { HpkePublicKey } from '../documents/keys.ts'
+import type { Policy } from '../documents/policy.ts'
+import { check } from '../evidence/check.ts'
+import type { Check } from '../verdict.ts'
+import { listed, oneOf } from './check.ts'
+
+const ISOLATION = { docker: 'sealgate-container-v1', wasm: 'sealgate-wasm-v1' } as const
+
+/** A job and the means to run it, as far as policies make demands on them. */
+export interface DemandInput {
+  readonly contract: Contract
+  /** The policies that the grants name. */
+  readonly policies: readonly Policy[]
+  /** The enclave's key; null while there is none yet. */
+  readonly kem: HpkePublicKey | null
+  /** The log at hand and the verifier keys of its witnesses; null for who has no log and checks only that the policies agree. */
+  readonly log: (Policy['log'] & { readonly witnesses: readonly string[] }) | null
+}
+
+/**
+ * What policies demand of a job beside its evidence: runner, key wrap suites, log and witnesses. Every policy must hold,
+ * and there must be one.
+ */
+export function policiesAllow({ contract, policies, kem, log }: DemandInput): readonly Check[] {
+  const { runner } = contract.image
+  const suites = [...(kem === null ? [] : [kem]), ...contract.recipients].map((k) => k.suite)
+  const wantedLog = log ?? policies[0]?.log
+  return [
+    check('policy.present', policies.length > 0, 'at least one policy', String(policies.length)),
+    check('policy.isolation', contract.isolation === ISOLATION[runner], ISOLATION[runner], contract.isolation),
+    ...policies.flatMap((policy) => [
+      check('policy.runner', policy.runners.includes(runner), oneOf(policy.runners), runner),
+      check(
+        'policy.suite',
+        suites.every((s) => policy.suites.includes(s)),
+        oneOf(policy.suites),
+        listed([...new Set(suites)]),
+      ),
+      check('policy.log', isSameLog(policy.log, wantedLog), logText(policy.log), logText(wantedLog)),
+      ...(log === null ? [] : witnessing(policy, log.witnesses)),
+    ]),
+  ]
+}
+
+function isSameLog(a: Policy['log'], b: Policy['log'] | undefined): boolean {
+  return a.origin === b?.origin && a.key === b.key
+}
+
+function logText(log: Policy['log'] | undefined): string {
+  return log === undefined ? 'none' : `${log.origin} ${log.key}`
+}
+
+function witnessing({ witnessing: demand }: Policy, witnesses: readonly string[]): readonly Check[] {
+  if (demand.mode === 'none') return []
+  const reached = demand.keys.filter((k) => witnesses.includes(k)).length
+  return [check('policy.witnessing', reached >= demand.k, `${demand.k} of ${oneOf(demand.keys)}`, `${reached} of them`)]
+}
+
+/** What the submitter demanded of the machine (contract constraints), against what evidence proves. */
+export function constraintChecks(contract: Contract, proven: { readonly tee: string; readonly gpus: number }): readonly Check[] {
+  const { tees } = contract.constraints
+  const { gpus } = contract.resources
+  return [
+    ...(tees.length === 0 ? [] : [check('policy.contract-tee', tees.includes(proven.tee), oneOf(tees), proven.tee)]),
+    check('policy.contract-gpus', proven.gpus >= gpus, `${gpus} attested GPUs`, String(proven.gpus)),
+  ]
+}

@@ -1,0 +1,13 @@
+export { constraintChecks, type DemandInput, policiesAllow } from './demands.ts'
+export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from './grant-rules.ts'
+export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'
+export { type AppraisedClaims, appraisePolicy } from './policy.ts'
+export {
+  checkpointAgeChecks,
+  contractTimeChecks,
+  grantTimeChecks,
+  instantOf,
+  intentTimeChecks,
+  nonceCheckpointChecks,
+  unixSeconds,
+} from './time-rules.ts'

@@ -1,0 +1,138 @@
+import { crypto } from '#crypto'
+import type { SignedGrant } from '../appraise/grant-rules.ts'
+import { fromBase64Url, toBase64Url } from '../bytes/bytes.ts'
+import { type Binding, parseBinding } from '../documents/binding.ts'
+import { CONTRACT_TYP, type Contract, parseContract } from '../documents/contract.ts'
+import { bundleFromJson, type EvidenceBundle, evidenceDigest } from '../documents/evidence-bundle.ts'
+import { GRANT_TYP, parseGrant } from '../documents/grant.ts'
+import { type DatasetHeader, parseHeader } from '../documents/header.ts'
+import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../documents/intent.ts'
+import { hpkeKeyDigest } from '../documents/keys.ts'
+import { type Policy, parsePolicy } from '../documents/policy.ts'
+import { parseReceiptFile } from '../documents/receipt-file.ts'
+import { parseStatement, RECEIPT_TYP, type Statement } from '../documents/statement.ts'
+import { AttestError } from '../errors.ts'
+import { type JwsSigner, verifyFlattenedJws, verifyGeneralJws } from '../formats/jws.ts'
+import { entryFromJson, type LoggedEntry } from '../tlog/entry.ts'
+
+/** A document and the digest by which others name it. */
+export interface Named<T> {
+  readonly value: T
+  readonly digest: string
+}
+
+/** The evidence of a receipt, and what its binding says before any of it is verified. */
+export interface ReceiptEvidence {
+  readonly bundle: EvidenceBundle
+  readonly binding: Binding
+  readonly bindingDigest: string
+  readonly digest: string
+  readonly kemDigest: string
+}
+
+/**
+ * The parts of a receipt file, read. Every JWS in it verified under the key that it names itself; nothing says yet that the
+ * parts belong together or that anybody trusts those keys.
+ */
+export interface ReceiptDocuments {
+  /** The General JWS as logged. */
+  readonly receipt: Uint8Array
+  readonly statement: Statement
+  readonly signers: readonly JwsSigner[]
+  readonly contract: Named<Contract> & { readonly signer: string }
+  readonly grants: readonly SignedGrant[]
+  readonly policies: readonly Named<Policy>[]
+  readonly headers: readonly Named<DatasetHeader>[]
+  readonly intent: { readonly value: ReleaseIntent; readonly bytes: Uint8Array; readonly signer: string } | null
+  readonly evidence: ReceiptEvidence | null
+  readonly ownerNonces: readonly Uint8Array[]
+  readonly nonceCheckpoint: string | null
+  readonly endorsements: readonly Uint8Array[]
+  readonly release: LoggedEntry | null
+  readonly ending: LoggedEntry
+}
+
+/**
+ * Reads a receipt file and verifies the signature of every signed document in it.
+ * @throws AttestError the codes of a malformed file or document, or `SIGNATURE_INVALID`.
+ */
+export async function readReceiptFile(bytes: Uint8Array): Promise<ReceiptDocuments> {
+  const file = parseReceiptFile(bytes)
+  const receipt = fromBase64Url(file.receipt)
+  const { payload, signers } = await verifyGeneralJws(receipt, RECEIPT_TYP, 'receipt')
+  const grants = []
+  for (const [i, text] of file.grants.entries()) grants.push(await readGrant(text, `grants[${i}]`))
+  return {
+    receipt,
+    statement: parseStatement(payload),
+    signers,
+    contract: await readContract(file.contract),
+    grants,
+    policies: await Promise.all(file.policies.map((text) => readNamed(text, parsePolicy))),
+    headers: await Promise.all(file.headers.map((text) => readNamed(text, parseDatasetHeader))),
+    intent: file.intent === null ? null : await readIntent(file.intent),
+    evidence: file.evidence === null ? null : await readEvidence(bundleFromJson(file.evidence)),
+    ownerNonces: file.ownerNonces.map(fromBase64Url),
+    nonceCheckpoint: file.nonceCheckpoint,
+    endorsements: file.endorsements.map(fromBase64Url),
+    release: file.log.release === null ? null : entryFromJson(file.log.release),
+    ending: entryFromJson(file.log.ending),
+  }
+}
+
+async function readContract(text: string): Promise<ReceiptDocuments['contract']> {
+  const { payload, digest, signer } = await readSigned(text, CONTRACT_TYP, 'contract')
+  return { value: parseContract(payload), digest, signer }
+}
+
+async function readGrant(text: string, at: string): Promise<SignedGrant> {
+  const { payload, digest, signer } = await readSigned(text, GRANT_TYP, at)
+  return { grant: parseGrant(payload), digest, signer }
+}
+
+async function readIntent(text: string): Promise<ReceiptDocuments['intent']> {
+  const { payload, bytes, signer } = await readSigned(text, INTENT_TYP, 'intent')
+  return { value: parseIntent(payload), bytes, signer }
+}
+
+interface SignedDocument {
+  readonly payload: Uint8Array
+  readonly bytes: Uint8Array
+  readonly digest: string
+  /** Thumbprint. */
+  readonly signer: string
+}
+
+async function readSigned(text: string, typ: string, at: string): Promise<SignedDocument> {
+  const bytes = fromBase64Url(text)
+  const { payload, digest, signers } = await verifyFlattenedJws(bytes, typ, at)
+  const [signer] = signers
+  if (signer === undefined) throw new AttestError('JWS_MALFORMED', 'no signature', { at })
+  return { payload, bytes, digest, signer: signer.thumbprint }
+}
+
+async function readNamed<T>(text: string, parse: (bytes: Uint8Array) => T): Promise<Named<T>> {
+  const bytes = fromBase64Url(text)
+  return { value: parse(bytes), digest: await sha256(bytes) }
+}
+
+function parseDatasetHeader(bytes: Uint8Array): DatasetHeader {
+  const header = parseHeader(bytes)
+  if (header.kind !== 'dataset') throw new AttestError('DOCUMENT_INVALID', `kind is ${header.kind}, want dataset`, { at: 'header.kind' })
+  return header
+}
+
+async function readEvidence(bundle: EvidenceBundle): Promise<ReceiptEvidence> {
+  const binding = parseBinding(bundle.binding)
+  return {
+    bundle,
+    binding,
+    bindingDigest: await sha256(bundle.binding),
+    digest: await evidenceDigest(bundle),
+    kemDigest: await hpkeKeyDigest(binding.kem),
+  }
+}
+
+async function sha256(bytes: Uint8Array): Promise<string> {
+  return toBase64Url(await crypto.digest('SHA-256', bytes))
+}

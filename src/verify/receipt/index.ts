@@ -1,0 +1,2 @@
+export type { ReceiptSummary } from './summary.ts'
+export { type ReceiptVerdict, verifyReceiptFile } from './verify.ts'

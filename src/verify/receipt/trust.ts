@@ -1,0 +1,95 @@
+import { listed, oneOf } from '../appraise/check.ts'
+import type { Policy } from '../documents/policy.ts'
+import type { TrustFile } from '../documents/trust.ts'
+import { isAuthority } from '../evidence/authority.ts'
+import { check } from '../evidence/check.ts'
+import { isInputError } from '../evidence/conclude.ts'
+import { parseCertificate } from '../formats/x509.ts'
+import { parseCheckpoint } from '../tlog/checkpoint.ts'
+import type { Check } from '../verdict.ts'
+import type { ReceiptDocuments } from './documents.ts'
+import type { LogView } from './log.ts'
+
+/** Rules that ask whether a signer is known. When nothing else fails, the receipt is consistent but nobody vouches for it. */
+export const TRUST_RULES: ReadonlySet<string> = new Set([
+  'policy.trusted-gateway',
+  'policy.trusted-owner',
+  'policy.trusted-log',
+  'policy.trusted-witnesses',
+  'policy.trusted-simulator',
+])
+
+/**
+ * Whether the user's trust file names everyone on whose word the receipt rests. Without a trust file all of them fail: a
+ * receipt carries no trust of its own.
+ */
+export function trustChecks(doc: ReceiptDocuments, trust: TrustFile | null): readonly Check[] {
+  const gateways = (trust?.gateways ?? []).map((k) => k.x)
+  const gateway = doc.signers.at(-1)?.key.x ?? 'none'
+  const owners = [...new Set([...doc.grants.map((g) => g.signer), ...doc.headers.map((h) => h.value.owner)])]
+  return [
+    check('policy.trusted-gateway', gateways.includes(gateway), oneOf(gateways), gateway),
+    check(
+      'policy.trusted-owner',
+      owners.every((o) => trust?.owners.includes(o)),
+      oneOf(trust?.owners ?? []),
+      listed(owners),
+    ),
+    ...doc.policies.flatMap((p) => [logCheck(p.value, trust), ...witnessCheck(p.value, trust)]),
+  ]
+}
+
+function logCheck({ log }: Policy, trust: TrustFile | null): Check {
+  const logs = (trust?.logs ?? []).map((l) => `${l.origin} ${l.key}`)
+  const got = `${log.origin} ${log.key}`
+  return check('policy.trusted-log', logs.includes(got), oneOf(logs), got)
+}
+
+function witnessCheck({ witnessing }: Policy, trust: TrustFile | null): readonly Check[] {
+  if (witnessing.mode === 'none') return []
+  const known = witnessing.keys.filter((k) => trust?.witnesses.includes(k))
+  return [
+    check(
+      'policy.trusted-witnesses',
+      known.length >= witnessing.k,
+      `${witnessing.k} trusted witnesses`,
+      `${known.length} of ${listed(witnessing.keys)}`,
+    ),
+  ]
+}
+
+/**
+ * The logs as the policies believe them, counting only witnesses that the trust file knows. A receipt without a policy was
+ * refused before one was read: then the trust file alone says which log to believe.
+ */
+export function logViews(doc: ReceiptDocuments, trust: TrustFile | null): readonly LogView[] {
+  if (doc.policies.length > 0)
+    return doc.policies.map((policy) => ({ policy, log: policy.value.log, witnessing: knownWitnesses(policy.value, trust) }))
+  const { origin } = parseCheckpoint(doc.ending.checkpoint)
+  return (trust?.logs ?? []).filter((l) => l.origin === origin).map((log) => ({ policy: null, log, witnessing: { mode: 'none' } }))
+}
+
+/** Too few known witnesses is a failure of its own, so that then the policy's own list shows whether the proofs are sound. */
+function knownWitnesses({ witnessing }: Policy, trust: TrustFile | null): Policy['witnessing'] {
+  if (witnessing.mode === 'none' || trust === null) return witnessing
+  const keys = witnessing.keys.filter((k) => trust.witnesses.includes(k))
+  return keys.length < witnessing.k ? witnessing : { ...witnessing, keys }
+}
+
+/** Simulated evidence without a trust file: whatever it verifies under, nobody chose to trust it. */
+export const unknownSimulator: Check = check('policy.trusted-simulator', false, 'a trust file that names the simulated root', 'none')
+
+/** The roots that a receipt brings along, for when there is no trust file: then the rest of its evidence can still be checked. */
+export function simulatedRoots({ evidence, endorsements }: ReceiptDocuments): readonly Uint8Array[] {
+  return [...(evidence?.bundle.endorsements ?? []), ...endorsements].filter(isSelfIssued)
+}
+
+function isSelfIssued(bytes: Uint8Array): boolean {
+  try {
+    const certificate = parseCertificate(bytes)
+    return certificate.subject.text === certificate.issuer.text && isAuthority(certificate)
+  } catch (error) {
+    if (isInputError(error)) return false
+    throw error
+  }
+}

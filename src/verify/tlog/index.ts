@@ -1,0 +1,25 @@
+export {
+  type Checkpoint,
+  cosignedMessage,
+  encodeCheckpoint,
+  type LogTrust,
+  parseCheckpoint,
+  verifyCheckpoint,
+  type WitnessedCheckpoint,
+} from './checkpoint.ts'
+export { entryFromJson, entryToJson, type LoggedEntry, type VerifiedEntry, verifyEntry } from './entry.ts'
+export { type Appended, MerkleFrontier, rootOfLeafHashes } from './frontier.ts'
+export { emptyRoot, HASH_SIZE, leafHash, leafHashOfParts } from './hash.ts'
+export type { NodeId, NodeReader, TreeNode } from './nodes.ts'
+export { encodeNote, type Note, type NoteSignature, parseNote } from './note.ts'
+export { consistencyProof, inclusionProof, rootAt } from './proofs.ts'
+export { type ConsistencyClaim, type InclusionClaim, verifyConsistency, verifyInclusion } from './verify-proofs.ts'
+export {
+  COSIGNATURE_ED25519,
+  encodeVerifierKey,
+  NOTE_ED25519,
+  type NoteKey,
+  noteKeyId,
+  parseVerifierKey,
+  type SignatureType,
+} from './vkey.ts'

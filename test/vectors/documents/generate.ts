@@ -1,0 +1,276 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../../src/seal/jws.ts'
+import { cosign, signCheckpoint } from '../../../src/seal/note.ts'
+import { equal, fromBase64Url, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { crypto } from '../../../src/verify/crypto/node.ts'
+import { CONTRACT_TYP } from '../../../src/verify/documents/contract.ts'
+import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
+import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
+import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
+import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
+import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
+import { thumbprint } from '../../../src/verify/documents/keys.ts'
+import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
+import { RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
+import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
+import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
+import { encodeCanonical, type Json } from '../../../src/verify/formats/canonical-json.ts'
+import {
+  COSIGNATURE_ED25519,
+  consistencyProof,
+  encodeVerifierKey,
+  inclusionProof,
+  leafHash,
+  parseNote,
+  rootAt,
+} from '../../../src/verify/tlog/index.ts'
+import {
+  digestOf,
+  gateway,
+  jobKey,
+  log,
+  logKey,
+  ORIGIN,
+  owner,
+  ownerThumbprint,
+  recipient,
+  recipientDigest,
+  submitter,
+  T0,
+  useKey,
+} from '../../support/job-documents.ts'
+import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
+import { storeTree } from '../../support/log.ts'
+import { buildReceipt, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
+
+/** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
+export interface Vector {
+  readonly id: string
+  /** File name of the page under docs/formats. */
+  readonly page: string
+  readonly expect: { readonly [name: string]: Json }
+  readonly files: { readonly [name: string]: Uint8Array }
+}
+
+/** Everything but the signature of the simulated report is deterministic: that one is recorded, and kept while it still fits. */
+const RECORDED_REPORT = new URL('018-evidence-bundle/report.bin', import.meta.url)
+
+async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
+  if (existsSync(RECORDED_REPORT)) {
+    const report = new Uint8Array(readFileSync(RECORDED_REPORT))
+    if (equal(report.subarray(0x50, 0x90), await crypto.digest('SHA-512', binding))) return report
+  }
+  return simulatedReport(binding)
+}
+
+/** All vectors, from throwaway keys. */
+export async function generate(): Promise<readonly Vector[]> {
+  const receipt = await buildReceipt({ report: recordedReport })
+  return [...(await keyVectors()), ...(await documentVectors(receipt)), ...(await logVectors()), ...(await receiptVectors(receipt))]
+}
+
+type Built = Awaited<ReturnType<typeof buildReceipt>>
+
+async function keyVectors(): Promise<readonly Vector[]> {
+  const numbers = {
+    '€': 'euro',
+    '\r': 'return',
+    1: 'one',
+    '😀': 'smile',
+    '\u0080': 'control',
+    ö: 'o',
+    '\ufb33': 'dalet',
+    n: [0, -1, 9007199254740991],
+    e: '"\\\u000f\u007f/',
+  }
+  const json = encodeCanonical(numbers)
+  const key = publicOf(owner.jwk)
+  return [
+    {
+      id: '001-canonical-json',
+      page: 'canonical-json.md',
+      expect: { sha256: toHex(await crypto.digest('SHA-256', json)) },
+      files: { 'value.golden.json': json },
+    },
+    {
+      id: '002-signing-key',
+      page: 'jws.md',
+      expect: { thumbprint: await thumbprint(key), seed: owner.jwk.d },
+      files: { 'jwk.golden.json': encodeCanonical({ ...key }) },
+    },
+    {
+      id: '003-recipient-key',
+      page: 'contract.md',
+      expect: { digest: recipientDigest },
+      files: { 'key.golden.json': encodeCanonical({ ...recipient }) },
+    },
+  ]
+}
+
+async function signed(id: string, page: string, payload: Uint8Array, typ: string, key: TestKey): Promise<Vector> {
+  const expect = { typ, digest: await digestOf(payload), signer: await thumbprint(publicOf(key.jwk)) }
+  return { id, page, expect, files: { 'payload.golden.json': payload, 'jws.golden.json': await issueFlattenedJws(payload, typ, key.jwk) } }
+}
+
+async function plain(id: string, page: string, payload: Uint8Array): Promise<Vector> {
+  return { id, page, expect: { digest: await digestOf(payload) }, files: { 'payload.golden.json': payload } }
+}
+
+async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
+  const { contract, grant, policy, header, binding, intent } = documents
+  if (intent === null || file.evidence === null || file.nonceCheckpoint === null) throw new Error('the sample job has all parts')
+  const revocation = encodeRevocation({ v: 1, grant: await digestOf(grant), revokedAt: '2026-05-28T21:00:00Z' })
+  const bundle = encodeCanonical(file.evidence as unknown as Json)
+  const job = await digestOf(contract)
+  const nonce = await jobNonce(job, file.ownerNonces.map(fromBase64Url), file.nonceCheckpoint)
+  return [
+    await signed('010-contract', 'contract.md', contract, CONTRACT_TYP, submitter),
+    await signed('011-grant', 'grant.md', grant, GRANT_TYP, owner),
+    await signed('012-revocation', 'grant.md', revocation, REVOCATION_TYP, owner),
+    await plain('013-policy', 'policy.md', policy),
+    await plain('014-dataset-header', 'README.md', header),
+    await plain('015-result-header', 'README.md', await resultHeader(job)),
+    {
+      id: '016-binding',
+      page: 'binding.md',
+      expect: { digest: await digestOf(binding), reportData: toHex(await crypto.digest('SHA-512', binding)) },
+      files: { 'payload.golden.json': binding },
+    },
+    await signed('017-release-intent', 'release-intent.md', intent, INTENT_TYP, owner),
+    {
+      id: '018-evidence-bundle',
+      page: 'evidence-bundle.md',
+      expect: { evidenceDigest: await evidenceDigest(bundleFromJson(file.evidence)), simulated: true },
+      files: { 'bundle.golden.json': bundle, 'report.bin': fromBase64Url(file.evidence.cpu.report) },
+    },
+    {
+      id: '019-job-nonce',
+      page: 'binding.md',
+      expect: { job, nonces: [...file.ownerNonces], nonce: toBase64Url(nonce) },
+      files: { 'checkpoint.txt': utf8(file.nonceCheckpoint) },
+    },
+    {
+      id: '020-use-slot',
+      page: 'grant.md',
+      expect: {
+        useKey: toBase64Url(useKey),
+        commitment: await useKeyCommitment(useKey),
+        tag0: await useSlotTag(useKey, 0),
+        tag1: await useSlotTag(useKey, 1),
+      },
+      files: {},
+    },
+  ]
+}
+
+function resultHeader(job: string): Promise<Uint8Array> {
+  const b64 = (label: string, size: number): string => toBase64Url(testBytes(label, size))
+  const wrapped = { recipient: recipientDigest, suite: recipient.suite, enc: b64('enc', 1120), ciphertext: b64('wrapped', 48) }
+  const sealed = {
+    v: 1,
+    suite: STREAM_SUITE,
+    plaintextSize: 5,
+    salt: b64('result salt', 32),
+    keyCommitment: b64('result commitment', 32),
+  } as const
+  return Promise.resolve(encodeHeader({ ...sealed, kind: 'result', job, recipients: [wrapped] }))
+}
+
+async function logVectors(): Promise<readonly Vector[]> {
+  const [salt, opening] = [testBytes('leaf salt', 32), utf8('the signed document')]
+  const leaf = encodeLeaf({
+    v: 1,
+    type: 'release',
+    commitment: await commitmentOf(salt, opening),
+    tags: [await useSlotTag(useKey, 0)],
+    ends: null,
+    deadline: '2026-05-28T21:00:00Z',
+  })
+  const hash = await leafHash(leaf)
+  const tree = await storeTree([...(await Promise.all(Array.from({ length: 6 }, (_, i) => leafHash(utf8(`leaf ${i}`))))), hash])
+  const root = await rootAt(7, tree.read)
+  const checkpoint = await signCheckpoint({ origin: ORIGIN, size: 7, root }, log)
+  const own = await cosign(checkpoint, log, T0)
+  const witnesses = ['w1.example', 'w2.example', 'w3.example'].map((name) => noteSigner(name))
+  const keys = await Promise.all(
+    witnesses.map((w) => encodeVerifierKey({ name: w.name, type: COSIGNATURE_ED25519, publicKey: w.publicKey })),
+  )
+  let witnessed = checkpoint
+  for (const [i, witness] of witnesses.slice(0, 2).entries()) witnessed = await cosign(witnessed, witness, T0 + 10 * i)
+  const hashes = (list: readonly Uint8Array[]): string[] => list.map(toBase64Url)
+  return [
+    {
+      id: '021-leaf',
+      page: 'log.md',
+      expect: { salt: toBase64Url(salt), opening: toBase64Url(opening), leafHash: toBase64Url(hash) },
+      files: { 'leaf.golden.json': leaf },
+    },
+    {
+      id: '022-checkpoint',
+      page: 'log.md',
+      expect: { key: logKey, origin: ORIGIN, size: 7, root: toBase64Url(root), time: T0 },
+      files: { 'note.txt': utf8(own), 'text.txt': utf8(parseNote(own).text) },
+    },
+    {
+      id: '023-witnessed-checkpoint',
+      page: 'log.md',
+      expect: { key: logKey, witnesses: keys, k: 2, time: T0 },
+      files: { 'note.txt': utf8(witnessed) },
+    },
+    {
+      id: '024-inclusion',
+      page: 'log.md',
+      expect: {
+        leafHash: toBase64Url(hash),
+        index: 6,
+        size: 7,
+        root: toBase64Url(root),
+        proof: hashes(await inclusionProof(6, 7, tree.read)),
+      },
+      files: {},
+    },
+    {
+      id: '025-consistency',
+      page: 'log.md',
+      expect: {
+        oldSize: 3,
+        oldRoot: toBase64Url(await rootAt(3, tree.read)),
+        newSize: 7,
+        newRoot: toBase64Url(root),
+        proof: hashes(await consistencyProof(3, 7, tree.read)),
+      },
+      files: {},
+    },
+  ]
+}
+
+async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vector[]> {
+  const trust = encodeTrustFile(sampleTrust)
+  const jws = await issueGeneralJws(documents.statement, RECEIPT_TYP, [jobKey.jwk, gateway.jwk])
+  return [
+    await plain('026-statement', 'receipt.md', documents.statement),
+    {
+      id: '027-receipt',
+      page: 'receipt.md',
+      expect: { typ: RECEIPT_TYP, signers: [await thumbprint(publicOf(jobKey.jwk)), await thumbprint(publicOf(gateway.jwk))] },
+      files: { 'jws.golden.json': jws },
+    },
+    {
+      id: '028-trust-file',
+      page: 'trust-file.md',
+      expect: { owners: [ownerThumbprint], sha256: toHex(await crypto.digest('SHA-256', trust)) },
+      files: { 'trust.golden.json': trust },
+    },
+    {
+      id: '029-receipt-file',
+      page: 'receipt-file.md',
+      expect: {
+        decision: 'accept',
+        sha256: toHex(await crypto.digest('SHA-256', bytes)),
+        releasedAt: '2026-05-28T20:26:40Z',
+        simulated: true,
+      },
+      files: { 'receipt.golden.json': bytes, 'trust.golden.json': trust },
+    },
+  ]
+}
