@@ -4,7 +4,7 @@ import { request } from 'node:https'
 import { AttestError, ERROR_CODES, type ErrorCode } from '../verify/errors.ts'
 import { diagnose } from './diagnose.ts'
 import { blobPath, OFFSET_HEADER, uploadPath } from './http.ts'
-import { type Address, secureOptions, type TlsIdentity } from './tls.ts'
+import { type Address, httpsOptions, type TlsIdentity } from './tls.ts'
 
 export interface BlobEndpoint {
   readonly address: Address
@@ -129,9 +129,8 @@ function send(
   headers: Record<string, string | number>,
   options: TransferOptions,
 ): ClientRequest {
-  const { host, port } = address
   const signal = options.signal === undefined ? {} : { signal: options.signal }
-  return request({ ...secureOptions(identity), host, port, method, path, headers, agent: false, timeout: IDLE_TIMEOUT_MS, ...signal })
+  return request({ ...httpsOptions(address, identity), method, path, headers, timeout: IDLE_TIMEOUT_MS, ...signal })
 }
 
 /** @throws AttestError the gateway's refusal; a socket error as it is. */

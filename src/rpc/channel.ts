@@ -1,4 +1,5 @@
-import { createSecureContext } from 'node:tls'
+import { isIP } from 'node:net'
+import { checkServerIdentity, createSecureContext } from 'node:tls'
 import {
   Client,
   type ClientDuplexStream,
@@ -35,8 +36,13 @@ export class GatewayChannel {
   constructor(address: string, identity: TlsIdentity) {
     this.address = parseAddress(address)
     this.identity = identity
-    const context = createSecureContext(secureOptions(identity))
-    this.#client = new Client(formatAddress(this.address), credentials.createFromSecureContext(context), {
+    const { host } = this.address
+    const transport = credentials.createFromSecureContext(createSecureContext(secureOptions(identity)), {
+      checkServerIdentity: (_, certificate) => checkServerIdentity(host, certificate),
+    })
+    this.#client = new Client(formatAddress(this.address), transport, {
+      // RFC 6066 allows no server name for an address; the certificate must name the address all the same, see above.
+      ...(isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': 'sealgate' }),
       'grpc.max_receive_message_length': MAX_MESSAGE_SIZE,
       'grpc.max_send_message_length': MAX_MESSAGE_SIZE,
       'grpc.keepalive_time_ms': 20_000,

@@ -1,8 +1,7 @@
-import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import type { EvidenceBundle } from '../verify/documents/evidence-bundle.ts'
-import type { ProvenEntry } from '../verify/documents/receipt-file.ts'
 import { AttestError } from '../verify/errors.ts'
 import { encodeCanonical, type Json } from '../verify/formats/canonical-json.ts'
+import type { LoggedEntry } from '../verify/tlog/index.ts'
 import type { Check } from '../verify/verdict.ts'
 import { sealgate } from './gen/messages.js'
 import { toNumber } from './numbers.ts'
@@ -94,17 +93,6 @@ export function verdictFromWire(wire: Wire<sealgate.v1.IVerdict>): WireVerdict {
   }
 }
 
-/** A logged entry as raw bytes. */
-export interface LoggedEntry {
-  readonly leaf: Uint8Array
-  readonly salt: Uint8Array
-  readonly index: number
-  /** 32 bytes each, leaf to root. */
-  readonly proof: readonly Uint8Array[]
-  /** C2SP signed note. */
-  readonly checkpoint: string
-}
-
 export function entryToWire(entry: LoggedEntry): sealgate.v1.ILoggedEntry {
   return { leaf: entry.leaf, salt: entry.salt, index: entry.index, inclusionProof: [...entry.proof], checkpoint: entry.checkpoint }
 }
@@ -118,26 +106,5 @@ export function entryFromWire(wire: Wire<sealgate.v1.ILoggedEntry>): LoggedEntry
     index: toNumber(wire.index),
     proof: (wire.inclusionProof ?? []).map(bytesOf),
     checkpoint: wire.checkpoint ?? '',
-  }
-}
-
-/** As it stands in a receipt file. */
-export function entryToProven(entry: LoggedEntry): ProvenEntry {
-  return {
-    leaf: toBase64Url(entry.leaf),
-    salt: toBase64Url(entry.salt),
-    index: entry.index,
-    proof: entry.proof.map(toBase64Url),
-    checkpoint: entry.checkpoint,
-  }
-}
-
-export function entryFromProven(proven: ProvenEntry): LoggedEntry {
-  return {
-    leaf: fromBase64Url(proven.leaf),
-    salt: fromBase64Url(proven.salt),
-    index: proven.index,
-    proof: proven.proof.map(fromBase64Url),
-    checkpoint: proven.checkpoint,
   }
 }

@@ -1,6 +1,6 @@
 import { request } from 'node:https'
 import { AttestError } from '../verify/errors.ts'
-import { type Address, formatAddress, secureOptions, type TlsIdentity } from './tls.ts'
+import { type Address, formatAddress, httpsOptions, type TlsIdentity } from './tls.ts'
 
 /**
  * Why a gateway cannot be reached, told apart by error codes of the socket: nobody listens, or TLS refused.
@@ -10,7 +10,7 @@ export function diagnose(address: Address, identity: TlsIdentity, timeoutMs = 30
   const where = formatAddress(address)
   return new Promise((resolve) => {
     let greeted = false
-    const req = request({ ...secureOptions(identity), host: address.host, port: address.port, path: '/', agent: false, timeout: timeoutMs })
+    const req = request({ ...httpsOptions(address, identity), path: '/', timeout: timeoutMs })
     req.on('socket', (socket) => socket.on('secureConnect', () => (greeted = true)))
     req.on('response', (response) => {
       response.resume()

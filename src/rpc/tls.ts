@@ -1,4 +1,5 @@
-import type { SecureContextOptions } from 'node:tls'
+import { isIP } from 'node:net'
+import type { ConnectionOptions, SecureContextOptions } from 'node:tls'
 import { AttestError } from '../verify/errors.ts'
 
 /** A mutual-TLS identity, PEM. `ca` is the only root that the other side may lead to. */
@@ -32,6 +33,15 @@ export function formatAddress({ host, port }: Address): string {
 /** TLS 1.3 only, both ends. */
 export function secureOptions(identity: TlsIdentity): SecureContextOptions {
   return { ca: identity.ca, cert: identity.cert, key: identity.key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' }
+}
+
+/**
+ * For an HTTPS request to the gateway's byte path. Node's https client names no protocol by itself; RFC 6066 allows no
+ * server name for an address, and the certificate must name the address all the same.
+ */
+export function httpsOptions({ host, port }: Address, identity: TlsIdentity): ConnectionOptions & { readonly agent: false } {
+  const servername = isIP(host) === 0 ? host : ''
+  return { ...secureOptions(identity), host, port, servername, ALPNProtocols: ['http/1.1'], agent: false }
 }
 
 export interface PeerIdentity {
