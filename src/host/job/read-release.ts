@@ -1,5 +1,4 @@
 import { crypto } from '#crypto'
-import type { LoggedEntry } from '../../rpc/index.ts'
 import type { Wrapped } from '../../seal/index.ts'
 import type { SignedGrant } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
@@ -11,6 +10,7 @@ import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import { type AttestationResult, attestationResultSchema } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { LoggedEntry } from '../../verify/tlog/index.ts'
 
 /** A key sealed to the job's KEM key. `header` is the digest of the dataset's header. */
 export interface SealedKey extends Wrapped {

@@ -7,7 +7,8 @@ const MiB = 1024 ** 2
 
 /** Each of stdout and stderr is kept up to this many bytes; the rest is read and dropped. */
 export const STREAM_BYTES: number = MiB
-export const OUTPUT_FILES = 1024
+/** With stdout and stderr, the 1024 outputs that a statement can name. */
+export const OUTPUT_FILES = 1022
 export const OUTPUT_ENTRIES = 4096
 /** Folders below /out. */
 export const OUTPUT_DEPTH = 8
