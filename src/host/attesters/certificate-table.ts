@@ -1,20 +1,25 @@
-const ENTRY_SIZE = 24
-const MAX_CERTIFICATES = 16
-const MAX_CERTIFICATE_SIZE = 16 * 1024
+import { fromUtf8 } from '../../verify/bytes/bytes.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { parseCertificateTable } from '../../verify/evidence/sev-snp/certificate-table.ts'
+import { parsePem } from '../../verify/formats/pem.ts'
+
+/** First byte of a DER certificate: SEQUENCE. */
+const DER_SEQUENCE = 0x30
 
 /**
- * The certificates of a SEV-SNP certificate table (AMD 56421 section 4.1.8.1, table 5: GUID, offset u32le, length u32le,
- * ended by a zero entry). The hypervisor writes it, so it is a hint: what does not fit is left out, nothing is trusted.
+ * The certificates of a SEV-SNP certificate table, DER. The hypervisor writes the table, so it is a hint: one that does
+ * not parse is as good as none, since the gateway can bring the same certificates.
  */
 export function certificatesOf(table: Uint8Array): Uint8Array[] {
-  const view = new DataView(table.buffer, table.byteOffset, table.byteLength)
-  const certificates: Uint8Array[] = []
-  for (let at = 0; at + ENTRY_SIZE <= table.length && certificates.length < MAX_CERTIFICATES; at += ENTRY_SIZE) {
-    const offset = view.getUint32(at + 16, true)
-    const length = view.getUint32(at + 20, true)
-    if (table.subarray(at, at + ENTRY_SIZE).every((b) => b === 0)) break
-    const fits = length > 0 && length <= MAX_CERTIFICATE_SIZE && offset + length <= table.length
-    if (fits) certificates.push(table.slice(offset, offset + length))
+  try {
+    return parseCertificateTable(table).flatMap(derOf)
+  } catch (error) {
+    if (error instanceof AttestError) return []
+    throw error
   }
-  return certificates
+}
+
+/** Hosts put DER or PEM into the table. */
+function derOf(content: Uint8Array): Uint8Array[] {
+  return content[0] === DER_SEQUENCE ? [content] : parsePem(fromUtf8(content), 'certificate-table').map((block) => block.der)
 }

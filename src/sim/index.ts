@@ -1,0 +1,16 @@
+export { type AttestRequest, attest, type ReportFault, type SimulatedEvidence } from './sev-snp/attest.ts'
+export type { Authority, CertificateFields, CrlFields, VekFields } from './sev-snp/certificates.ts'
+export {
+  createSimulatedPlatform,
+  INTERMEDIATE_SERIAL,
+  issueSimulatedPlatform,
+  type PlatformKeys,
+  type PlatformOptions,
+  reissueCrl,
+  reissueIntermediate,
+  reissueVek,
+  type SimulatedKey,
+  type SimulatedPlatform,
+} from './sev-snp/platform.ts'
+export { encodeSimulatedPlatform, parseSimulatedPlatform } from './sev-snp/platform-file.ts'
+export type { ReportFields } from './sev-snp/report.ts'

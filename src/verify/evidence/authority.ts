@@ -1,0 +1,27 @@
+import { AttestError } from '../errors.ts'
+import { type Certificate, OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../formats/x509.ts'
+import type { Anchor } from '../trust/anchor.ts'
+import type { KnownCertificate } from './collateral.ts'
+
+/** Whether a certificate may sign others: CA, keyCertSign, and nothing critical that we do not read (RFC 5280 section 6.1.4). */
+export function isAuthority(certificate: Certificate): boolean {
+  const { basicConstraints, keyUsage, extensions } = certificate
+  const known = unknownCritical(extensions, [OID_BASIC_CONSTRAINTS, OID_KEY_USAGE]).length === 0
+  return basicConstraints?.ca === true && keyUsage?.certSign === true && known
+}
+
+export function anchorOf(certificate: KnownCertificate): Anchor {
+  const { subject, issuer, serial, notBefore, notAfter, spki, spkiSha256 } = certificate
+  return { subject: subject.text, issuer: issuer.text, serial, notBefore, notAfter, spki, spkiSha256 }
+}
+
+/**
+ * A root that the caller chose to trust: self-issued, may sign certificates and CRLs. Its own signature says nothing and is
+ * not looked at.
+ * @throws AttestError `CHAIN_INVALID` for a certificate that is no root.
+ */
+export function rootAnchor(certificate: KnownCertificate): Anchor {
+  const isRoot = certificate.subject.text === certificate.issuer.text && isAuthority(certificate) && certificate.keyUsage?.crlSign === true
+  if (!isRoot) throw new AttestError('CHAIN_INVALID', `${certificate.subject.text} is not a root certificate`, { at: 'trust anchor' })
+  return anchorOf(certificate)
+}

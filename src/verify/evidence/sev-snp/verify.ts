@@ -1,0 +1,143 @@
+import { crypto } from '#crypto'
+import { equal, isZero, toHex } from '../../bytes/bytes.ts'
+import { AttestError } from '../../errors.ts'
+import type { Check } from '../../verdict.ts'
+import type { VerifyCache } from '../cache.ts'
+import { check, checkWindow, type Now, unknown } from '../check.ts'
+import type { Collateral } from '../collateral.ts'
+import { checkRevocation } from '../revocation.ts'
+import { importKey } from '../signed-by.ts'
+import { appraiseReport, type SnpRequirements } from './appraise.ts'
+import { findChain, hasChipId, type SnpChain, type SnpRoot } from './chain.ts'
+import { claimsOf, describeReport, type SnpClaims, type SnpParsed } from './claims.ts'
+import { cpuidText, productOf, readTcb, tcbLayout, tcbText } from './layout.ts'
+import { parseReport, type SnpReport } from './parse.ts'
+import type { Vek } from './vek.ts'
+
+/** Everything that {@link verifyReport} needs. Nothing is fetched, no clock is read. */
+export interface SnpInput {
+  /** ATTESTATION_REPORT, exactly 1184 bytes. */
+  readonly report: Uint8Array
+  readonly collateral: Collateral
+  readonly roots: readonly SnpRoot[]
+  readonly now: Now
+  readonly nonce: Uint8Array | null
+  readonly measurement: Uint8Array | null
+  readonly requirements: SnpRequirements
+  readonly cache: VerifyCache
+}
+
+/** Every rule with its outcome. `claims` are not trusted until the checks are accepted. */
+export interface SnpResult {
+  readonly parsed: SnpParsed
+  readonly claims: SnpClaims
+  readonly checks: readonly Check[]
+}
+
+/**
+ * Checks an AMD SEV-SNP report in the order of docs/formats/sev-snp.md: form, signer, product, chain, validity, revocation,
+ * signature, certificate against report, then what is wanted of it.
+ * @throws AttestError `EVIDENCE_*` for bytes that are no report.
+ * @see AMD 56860 (report), AMD 57230 (certificates).
+ */
+export async function verifyReport(input: SnpInput): Promise<SnpResult> {
+  const { collateral, roots, now, cache } = input
+  const report = parseReport(input.report)
+  const chain = await findChain(report, collateral.certificates, roots, now.ms, cache)
+  const vek = chain === null || chain.vek instanceof AttestError ? null : chain.vek
+  const parsed = {
+    ...describeReport(report, vek),
+    vek: chain?.fields ?? null,
+  }
+  const revocation = chain?.path == null ? null : await checkRevocation(chain.path.issuer, chain.path.root.ark, collateral.crls, now, cache)
+  const checks = [
+    check('format.report', true, 'ATTESTATION_REPORT version 2 to 5, reserved bytes zero', `version ${report.version}`),
+    ...checkSigner(report, chain),
+    ...(chain === null ? [] : checkChain(report, chain, now)),
+    ...(revocation?.checks ?? []),
+    await checkSignature(report, chain, cache),
+    ...(vek === null ? [] : [checkTcb(report, vek), checkChip(report, vek)]),
+    ...appraiseReport(report, parsed.product, input),
+  ]
+  return { parsed, claims: claimsOf(parsed, chain?.path?.root.simulated === true, revocation?.current ?? null), checks }
+}
+
+function checkSigner({ signingKey }: SnpReport, chain: SnpChain | null): readonly Check[] {
+  const signer = check('chain.signing-key', signingKey !== null, 'VCEK or VLEK', signingKey ?? 'none')
+  if (signingKey === null) return [signer]
+  const want = `certificate of the ${signingKey} that signed`
+  if (chain === null) return [signer, unknown('chain.vek', want, 'none given')]
+  const name = `${chain.certificate.subject.commonName} under ${chain.certificate.issuer.commonName}`
+  return [signer, check('chain.vek', true, want, name)]
+}
+
+function checkChain(report: SnpReport, { certificate, vek, path }: SnpChain, now: Now): readonly Check[] {
+  const malformed = vek instanceof AttestError ? `${vek.message} (${vek.code})` : null
+  const checks = [check('chain.profile', malformed === null, 'VEK certificate as AMD 57230 describes it', malformed ?? 'as described')]
+  if (!(vek instanceof AttestError)) checks.push(checkProduct(report, vek))
+  const issuer = certificate.issuer.text
+  checks.push(
+    check('chain.issuer', path !== null, 'signed under a trusted ARK', path === null ? `${issuer} leads to no trusted root` : issuer),
+  )
+  checks.push(checkWindow('validity.vek', certificate.notBefore, certificate.notAfter, now))
+  if (path === null) return checks
+  checks.push(
+    check('chain.names', leafNameFits(certificate.subject.text, path.issuer.subject), 'names of one hierarchy', certificate.subject.text),
+  )
+  checks.push(checkWindow('validity.issuer', path.issuer.notBefore, path.issuer.notAfter, now))
+  checks.push(checkWindow('validity.root', path.root.ark.notBefore, path.root.ark.notAfter, now))
+  return checks
+}
+
+/** A VEK bears its issuer's name up to the CN (AMD 57230 section 3). */
+function leafNameFits(subject: string, issuer: string): boolean {
+  const upToCn = (name: string): string => name.slice(0, name.lastIndexOf('CN='))
+  return upToCn(subject) === upToCn(issuer)
+}
+
+/** Before version 3 a report does not name its processor: then the chain that signed it says so. */
+function checkProduct({ cpuid }: SnpReport, vek: Vek): Check {
+  const want = `product of the chain: ${vek.product}`
+  if (cpuid === null) return check('chain.product', true, want, `${vek.product}, by its chain`)
+  const product = productOf(cpuid)
+  return check('chain.product', product === vek.product, want, `${product ?? 'unknown'}, by ${cpuidText(cpuid)}`)
+}
+
+async function checkSignature(report: SnpReport, chain: SnpChain | null, cache: VerifyCache): Promise<Check> {
+  const rule = 'signature.report'
+  const want = 'ECDSA P-384 with SHA-384 over bytes 0x000 to 0x29f'
+  if (chain === null)
+    return report.signingKey === null ? check(rule, false, want, 'not signed') : unknown(rule, want, 'no key to check it with')
+  if (chain.vek instanceof AttestError) return check(rule, false, want, 'certificate cannot be read')
+  const holds = await isReportSigned(report, chain, cache)
+  return check(rule, holds, want, holds ? `verifies under the ${chain.vek.kind}` : `does not verify under the ${chain.vek.kind}`)
+}
+
+async function isReportSigned(report: SnpReport, { certificate }: SnpChain, cache: VerifyCache): Promise<boolean> {
+  try {
+    const key = await importKey(cache, 'ecdsa-p384-sha384', certificate)
+    return await crypto.verify(key, report.signature, report.signed)
+  } catch (error) {
+    // A point that is not on the curve.
+    if (error instanceof AttestError && error.code === 'CERTIFICATE_MALFORMED') return false
+    throw error
+  }
+}
+
+function checkTcb(report: SnpReport, vek: Vek): Check {
+  const layout = tcbLayout(vek.product)
+  const [want, got] = [vek.tcb, report.reportedTcb].map((raw) => `${toHex(raw)} (${tcbText(readTcb(raw, layout))})`)
+  return check('chain.reported-tcb', equal(vek.tcb, report.reportedTcb), `REPORTED_TCB of the certificate: ${want}`, got ?? '')
+}
+
+/**
+ * A VLEK belongs to a provider, not to a chip. Where the owner masked CHIP_ID there is nothing to compare; that the VCEK of
+ * one chip signed is then all that ties the report to it.
+ */
+function checkChip(report: SnpReport, vek: Vek): Check {
+  const rule = 'chain.chip-id'
+  if (vek.hwId === null) return check(rule, true, 'none: a VLEK names no chip', vek.cspId ?? 'no cspID')
+  const want = `CHIP_ID of the certificate: ${toHex(vek.hwId)}`
+  if (isZero(report.chipId)) return check(rule, true, want, 'masked by the platform')
+  return check(rule, hasChipId(report.chipId, vek.hwId), want, toHex(report.chipId))
+}

@@ -1,0 +1,115 @@
+import { equal, toHex } from '../../bytes/bytes.ts'
+import { AttestError } from '../../errors.ts'
+import type { Check } from '../../verdict.ts'
+import { check } from '../check.ts'
+import type { Collateral } from '../collateral.ts'
+import { checkMeasurement, checkNonce, type DcapRequirements } from '../dcap/appraise.ts'
+import { type EnclaveReport, parseEnclaveReport } from '../dcap/enclave-report.ts'
+import { type Forecast, forecast } from '../dcap/forecast.ts'
+import { parseQuote, type Quote } from '../dcap/quote.ts'
+import { type DcapInput, type QuoteFindings, verifyQuote } from '../dcap/verify.ts'
+import { hasSgxFlag } from './attributes.ts'
+import { describeSgx, type SgxClaims, type SgxParsed, sgxClaims } from './claims.ts'
+
+/** Rules for enclaves that a caller may add to those for the platform. */
+export interface SgxRequirements extends DcapRequirements {
+  /** Who signed the enclave, which product of theirs it is and since which version it will do. */
+  readonly signer?: { readonly mrSigner: Uint8Array; readonly isvProdId: number; readonly minimumIsvSvn: number }
+  /** CONFIGID and lowest CONFIGSVN, for enclaves with key separation and sharing (KSS). */
+  readonly configuration?: { readonly configId: Uint8Array; readonly minimumConfigSvn: number }
+  /** The enclave has no access to the provisioning key, which could track the platform. */
+  readonly noProvisionKey?: true
+}
+
+/** Everything that {@link verifySgxQuote} needs. Nothing is fetched, no clock is read. */
+export interface SgxInput extends DcapInput {
+  /** An SGX quote, version 3, 4 or 5, with or without zero padding. */
+  readonly quote: Uint8Array
+  readonly nonce: Uint8Array | null
+  readonly measurement: Uint8Array | null
+  /** Intel's early TCB info and what belongs to it, for the forecast. */
+  readonly early: Collateral | null
+  readonly requirements: SgxRequirements
+}
+
+/** Every rule with its outcome. What was read is put into words when it is asked for: most callers of a gateway never do. */
+export class SgxResult {
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[] = []
+  readonly #input: SgxInput
+  readonly #quote: Quote
+  readonly #report: EnclaveReport
+  readonly #findings: QuoteFindings
+  #parsed: SgxParsed | null = null
+
+  constructor(input: SgxInput, quote: Quote, report: EnclaveReport, findings: QuoteFindings) {
+    this.checks = findings.checks
+    this.#input = input
+    this.#quote = quote
+    this.#report = report
+    this.#findings = findings
+  }
+
+  get parsed(): SgxParsed {
+    this.#parsed ??= describeSgx(this.#quote, this.#report, this.#findings)
+    return this.#parsed
+  }
+
+  /** Not trusted until the checks are accepted. */
+  get claims(): SgxClaims {
+    return sgxClaims(this.parsed, this.#findings)
+  }
+
+  /** What expires when, and what early TCB info would change. */
+  forecast(): Promise<Forecast> {
+    const { early, at, cache } = this.#input
+    return forecast('sgx', this.#findings, early, at, cache)
+  }
+}
+
+/**
+ * Checks an Intel SGX quote in the order of docs/formats/sgx.md: platform and TCB, attributes, what is wanted of the enclave.
+ * @throws AttestError `EVIDENCE_*` for bytes that are no SGX quote.
+ * @see Intel SGX ECDSA QuoteLibReference (quote), Intel SDM volume 3D (report).
+ */
+export async function verifySgxQuote(input: SgxInput): Promise<SgxResult> {
+  const quote = parseQuote(input.quote)
+  if (quote.tee !== 'sgx') throw new AttestError('EVIDENCE_UNSUPPORTED', 'quote of TDX, want SGX', { at: 'quote@0x004' })
+  const report = parseEnclaveReport(quote.body, 'quote.enclave-report')
+  const findings = await verifyQuote(quote, null, input)
+  const { checks } = findings
+  checks.push(checkFlag('debug.attributes', report, 'debug', false))
+  checks.push(checkFlag('policy.mode64', report, 'mode64bit', true))
+  if (input.nonce !== null) checks.push(checkNonce(input.nonce, report.reportData))
+  if (input.measurement !== null) checks.push(checkMeasurement(input.measurement, report.mrEnclave))
+  pushRequirements(checks, report, input.requirements)
+  return new SgxResult(input, quote, report, findings)
+}
+
+function checkFlag(rule: Check['rule'], { attributes }: EnclaveReport, name: 'debug' | 'mode64bit' | 'provisionKey', want: boolean): Check {
+  const text = (is: boolean): string => `${name.toUpperCase()} ${is ? 1 : 0}`
+  const is = hasSgxFlag(attributes, name)
+  return check(rule, is === want, text(want), text(is))
+}
+
+function pushRequirements(checks: Check[], report: EnclaveReport, { signer, configuration, noProvisionKey }: SgxRequirements): void {
+  if (signer !== undefined) checks.push(checkSigner(report, signer))
+  if (configuration !== undefined) checks.push(checkConfiguration(report, configuration))
+  if (noProvisionKey) checks.push(checkFlag('policy.provision-key', report, 'provisionKey', false))
+}
+
+function checkSigner(report: EnclaveReport, { mrSigner, isvProdId, minimumIsvSvn }: NonNullable<SgxRequirements['signer']>): Check {
+  const fits = equal(report.mrSigner, mrSigner) && report.isvProdId === isvProdId && report.isvSvn >= minimumIsvSvn
+  const want = `MRSIGNER ${toHex(mrSigner)}, ISVPRODID ${isvProdId}, ISVSVN >= ${minimumIsvSvn}`
+  const got = `MRSIGNER ${toHex(report.mrSigner)}, ISVPRODID ${report.isvProdId}, ISVSVN ${report.isvSvn}`
+  return check('reference-values.signer', fits, want, got)
+}
+
+function checkConfiguration(report: EnclaveReport, wanted: NonNullable<SgxRequirements['configuration']>): Check {
+  const { configId, minimumConfigSvn } = wanted
+  const kss = hasSgxFlag(report.attributes, 'kss')
+  const fits = kss && equal(report.configId, configId) && report.configSvn >= minimumConfigSvn
+  const want = `KSS 1, CONFIGID ${toHex(configId)}, CONFIGSVN >= ${minimumConfigSvn}`
+  const got = `KSS ${kss ? 1 : 0}, CONFIGID ${toHex(report.configId)}, CONFIGSVN ${report.configSvn}`
+  return check('reference-values.configuration', fits, want, got)
+}

@@ -1,0 +1,108 @@
+import * as z from 'zod'
+import { fromBase64, fromBase64Url, fromHex } from '../bytes/bytes.ts'
+import { AttestError } from '../errors.ts'
+import { teeOfQuote } from './dcap/quote.ts'
+import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
+import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
+import type { Format } from './types.ts'
+
+/** Evidence without its wrappers: what it is, the structure that was signed, certificates that came with it. */
+export interface Unwrapped {
+  readonly format: Format
+  readonly evidence: Uint8Array
+  readonly endorsements: readonly Uint8Array[]
+}
+
+/** Largest input that is looked at, in bytes. */
+export const MAX_EVIDENCE_SIZE: number = 8 * 1024 * 1024
+
+/** Values of configfs-tsm's `provider` (Linux Documentation/ABI/testing/configfs-tsm). */
+const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_guest: 'tdx', arm_cca_guest: 'arm-cca' }
+
+/** Attributes of one configfs-tsm report as JSON, blobs in base64 or base64url. Others are not looked at. */
+const tsmSchema = z.object({ provider: z.string().optional(), outblob: z.string(), auxblob: z.string().optional() })
+
+/**
+ * Finds out what evidence is, by content, and takes it out of its wrappers: text (hex, base64, base64url), configfs-tsm
+ * JSON, and the wrappers of the format itself.
+ * @throws AttestError `EVIDENCE_TRUNCATED` (empty), `EVIDENCE_UNRECOGNIZED`, `EVIDENCE_UNSUPPORTED`, and those of the wrappers.
+ */
+export function unwrapEvidence(input: Uint8Array, format: Format | 'auto'): Unwrapped {
+  if (input.length === 0) throw new AttestError('EVIDENCE_TRUNCATED', 'the input is empty', { at: 'evidence' })
+  if (input.length > MAX_EVIDENCE_SIZE)
+    throw new AttestError('EVIDENCE_UNRECOGNIZED', `larger than ${MAX_EVIDENCE_SIZE} bytes`, { at: 'evidence' })
+  const text = printableText(input)
+  if (format === 'auto' && isBundle(input))
+    throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
+  if (text?.startsWith('{')) return unwrapJson(text, format)
+  const bytes = text === null ? input : (decodeText(text) ?? input)
+  return openFormat(bytes, format === 'auto' ? detect(bytes) : format, [])
+}
+
+/** True for the JSON form of an evidence bundle, which `verifyBundle` takes. */
+export function isBundle(input: Uint8Array): boolean {
+  const text = input.length > MAX_EVIDENCE_SIZE ? null : printableText(input)
+  return text?.startsWith('{') === true && text.includes('"sealgate/evidence-bundle/v1"')
+}
+
+function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
+  if (format === 'tdx' || format === 'sgx') return { format, evidence: bytes, endorsements }
+  if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
+  const { report, certificates } = unwrapSnp(bytes)
+  return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
+}
+
+function detect(bytes: Uint8Array): Format {
+  if (looksLikeSnp(bytes)) return 'sev-snp'
+  const tee = teeOfQuote(bytes)
+  if (tee !== null) return tee
+  throw new AttestError('EVIDENCE_UNRECOGNIZED', 'the content is no evidence that is known here', { at: 'evidence' })
+}
+
+/** The whole input as text without white space at its ends, or null when it has bytes that no text encoding of evidence has. */
+function printableText(input: Uint8Array): string | null {
+  if (input.some((b) => (b < 0x20 && b !== 0x09 && b !== 0x0a && b !== 0x0d) || b > 0x7e)) return null
+  return new TextDecoder().decode(input).trim()
+}
+
+/** Line breaks are allowed, as `xxd -p` and `base64` make them; inside of a line the encoding is strict. */
+function decodeText(text: string): Uint8Array | null {
+  const compact = text.replace(/[\r\n]+/g, '')
+  for (const decode of [fromHex, fromBase64, fromBase64Url]) {
+    try {
+      return decode(compact)
+    } catch (error) {
+      if (!(error instanceof AttestError)) throw error
+    }
+  }
+  return null
+}
+
+function unwrapJson(text: string, wanted: Format | 'auto'): Unwrapped {
+  const { provider, outblob, auxblob } = parseTsm(text)
+  const named = provider === undefined ? undefined : PROVIDERS[provider.trim()]
+  if (provider !== undefined && named === undefined)
+    throw new AttestError('EVIDENCE_UNSUPPORTED', `provider ${provider.trim()}`, { at: 'tsm.provider' })
+  const report = decodeBlob(outblob, 'tsm.outblob')
+  const table = auxblob === undefined || auxblob === '' ? null : decodeBlob(auxblob, 'tsm.auxblob')
+  const format = wanted === 'auto' ? (named ?? detect(report)) : wanted
+  return openFormat(report, format, table !== null && looksLikeCertificateTable(table) ? parseCertificateTable(table) : [])
+}
+
+function parseTsm(text: string): z.infer<typeof tsmSchema> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new AttestError('JSON_MALFORMED', 'looks like JSON but is not', { at: 'evidence', cause })
+  }
+  const result = tsmSchema.safeParse(value)
+  if (!result.success) throw new AttestError('EVIDENCE_UNRECOGNIZED', 'JSON that is no evidence known here', { at: 'evidence' })
+  return result.data
+}
+
+function decodeBlob(text: string, at: string): Uint8Array {
+  const bytes = decodeText(text)
+  if (bytes === null) throw new AttestError('ENCODING_INVALID', 'neither hexadecimal nor base64', { at })
+  return bytes
+}

@@ -1,0 +1,63 @@
+export * from './appraise/index.ts'
+export {
+  compare,
+  concat,
+  equal,
+  fromBase64,
+  fromBase64Url,
+  fromHex,
+  fromUtf8,
+  isZero,
+  toBase64,
+  toBase64Url,
+  toHex,
+  utf8,
+} from './bytes/bytes.ts'
+export * from './documents/binding.ts'
+export * from './documents/contract.ts'
+export * from './documents/evidence-bundle.ts'
+export * from './documents/grant.ts'
+export * from './documents/header.ts'
+export * from './documents/intent.ts'
+export * from './documents/job-nonce.ts'
+export * from './documents/keys.ts'
+export * from './documents/leaf.ts'
+export * from './documents/policy.ts'
+export * from './documents/receipt-file.ts'
+export * from './documents/statement.ts'
+export * from './documents/trust.ts'
+export * from './documents/use-slot.ts'
+export { AttestError, ERROR_CODES, type ErrorCode, type ErrorPlace } from './errors.ts'
+export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
+export { type Collateral, type CollateralItem, type KnownCertificate, type KnownCrl, loadCollateral } from './evidence/collateral.ts'
+export { ALLOWABLE_GROUPS } from './evidence/conclude.ts'
+export type { SnpRequirements } from './evidence/sev-snp/appraise.ts'
+export { parseCertificateTable } from './evidence/sev-snp/certificate-table.ts'
+export type { SnpClaims, SnpFields, SnpParsed, VekFields } from './evidence/sev-snp/claims.ts'
+export type { Cpuid, SigningKey as SnpSigningKey, TcbVersion } from './evidence/sev-snp/layout.ts'
+export { parseReport, type SnpReport } from './evidence/sev-snp/parse.ts'
+export { parseVek, type Vek } from './evidence/sev-snp/vek.ts'
+export { type CommonClaims, FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
+export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
+export { encodeCanonical, type Json, parseCanonical } from './formats/canonical-json.ts'
+export { type Crl, parseCrl } from './formats/crl.ts'
+export { type JwsSigner, type VerifiedJws, verifyFlattenedJws, verifyGeneralJws } from './formats/jws.ts'
+export { type PemBlock, parsePem } from './formats/pem.ts'
+export { type Certificate, type Extension, parseCertificate } from './formats/x509.ts'
+export * from './receipt/index.ts'
+export * from './tlog/index.ts'
+export { AMD_HIERARCHIES, type AmdAuthority, type AmdHierarchy, type AmdProduct } from './trust/amd.ts'
+export {
+  accepts,
+  allowUnknown,
+  type Check,
+  exitCodeOf,
+  type Group,
+  groupOf,
+  isAuthentic,
+  type Verdict,
+  type VerdictError,
+  type Verified,
+} from './verdict.ts'
+export { type BundleClaims, type BundleOptions, type BundleParsed, type BundleVerdict, verifyBundle } from './verify-bundle.ts'
+export { type EvidenceClaims, type EvidenceParsed, type EvidenceVerdict, verifyEvidence } from './verify-evidence.ts'

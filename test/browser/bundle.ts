@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
+
+/** `sealgate/verify` as a page would load it. */
+export interface Bundle {
+  readonly script: string
+  readonly sizeBytes: number
+  readonly gzipBytes: number
+  /** Files that went into it, relative to the repository. */
+  readonly inputs: readonly string[]
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Bundles the package's own export for a browser; a Node built-in among its imports would fail here. The global is `sealgate`. */
+export async function bundleVerify(): Promise<Bundle> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: "export * from 'sealgate/verify'", resolveDir: root },
+    absWorkingDir: root,
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    globalName: 'sealgate',
+    platform: 'browser',
+    conditions: ['browser'],
+    target: 'es2023',
+    write: false,
+    metafile: true,
+    logLevel: 'silent',
+  })
+  const script = outputFiles[0]?.text ?? ''
+  return {
+    script,
+    sizeBytes: Buffer.byteLength(script),
+    gzipBytes: gzipSync(script, { level: 9 }).length,
+    inputs: Object.keys(metafile.inputs).filter((path) => path !== '<stdin>'),
+  }
+}
+
+/** Chromium as Debian installs it, or `SEALGATE_CHROMIUM`. Null where there is none; then say so and skip. */
+export function chromiumPath(): string | null {
+  const path = process.env.SEALGATE_CHROMIUM ?? '/usr/bin/chromium'
+  if (existsSync(path)) return path
+  console.warn(`SKIPPED: no browser at ${path}; install chromium or set SEALGATE_CHROMIUM`)
+  return null
+}
