@@ -1,0 +1,68 @@
+import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
+import { AttestError } from '../../verify/errors.ts'
+import type { Grants } from '../grants/grants.ts'
+import { loadFacts, requireVisible } from '../jobs/records.ts'
+import { ON_HOST } from '../jobs/states.ts'
+import type { Caller } from '../server/caller.ts'
+import type { Database } from '../store/open-store.ts'
+import type { BlobRow } from '../store/tables.ts'
+import type { ResultGate } from './uploads.ts'
+
+/** Who may read which sealed file, and who may bring the results of a job. */
+export class BlobAccess {
+  readonly #db: Database
+  readonly #grants: Grants
+
+  constructor(db: Database, grants: Grants) {
+    this.#db = db
+    this.#grants = grants
+  }
+
+  /**
+   * A file may be read by who brought it; results also by who may see their job; datasets also by a host while a job that
+   * needs them is on it.
+   * @throws AttestError `NOT_FOUND` for everybody else.
+   */
+  async readable(caller: Caller, blobId: string): Promise<BlobRow> {
+    const row = await this.#db.selectFrom('blobs').selectAll().where('blob_id', '=', blobId).executeTakeFirst()
+    if (row === undefined) throw unknownBlob()
+    if (row.owner === caller.id) return row
+    if (caller.role === 'host') {
+      if (row.kind === 'dataset' && (await this.#needs(caller.name, blobId))) return row
+      throw unknownBlob()
+    }
+    if (row.job_id === null) throw unknownBlob()
+    await requireVisible(this.#db, caller, row.job_id)
+    return row
+  }
+
+  /** Only the host that has the job brings its results, sealed to none but the contract's recipients. */
+  readonly mayBringResult: ResultGate = async (caller, jobId, header) => {
+    const row = await this.#db.selectFrom('jobs').select(['host', 'state']).where('job_id', '=', jobId).executeTakeFirst()
+    if (caller.role !== 'host' || row?.host !== caller.name)
+      throw new AttestError('NOT_FOUND', 'no such job on this host', { at: 'job_id' })
+    if (row.state !== 'released' && row.state !== 'running')
+      throw new AttestError('JOB_CONFLICT', `the job is ${row.state}`, { at: 'job.state' })
+    const { contract, row: job } = await loadFacts(this.#db, this.#grants, jobId)
+    if (header.job !== job.digest) throw new AttestError('HEADER_INVALID', 'results of another job', { at: 'header.job' })
+    const recipients = new Set(await Promise.all(contract.recipients.map(hpkeKeyDigest)))
+    if (!header.recipients.every((r) => recipients.has(r.recipient))) {
+      throw new AttestError('PERMISSION_DENIED', 'the results are sealed to somebody whom the contract does not name', {
+        at: 'header.recipients',
+      })
+    }
+  }
+
+  async #needs(host: string, blobId: string): Promise<boolean> {
+    const rows = await this.#db.selectFrom('jobs').select('job_id').where('host', '=', host).where('state', 'in', ON_HOST).execute()
+    for (const { job_id } of rows) {
+      const { contract } = await loadFacts(this.#db, this.#grants, job_id)
+      if (contract.inputs.some((input) => input.header === blobId)) return true
+    }
+    return false
+  }
+}
+
+function unknownBlob(): AttestError {
+  return new AttestError('NOT_FOUND', 'no such file', { at: 'blobs' })
+}

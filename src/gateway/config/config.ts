@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { blobField, setField, textField } from '../../verify/documents/fields.ts'
+import { AttestError } from '../../verify/errors.ts'
+import type { Group } from '../../verify/verdict.ts'
+
+/** Bounds of one gateway. Times are seconds. */
+export interface GatewayLimits {
+  /** Largest sealed file, in bytes. */
+  readonly blobBytes: number
+  /** Unfinished uploads of one caller. */
+  readonly openUploads: number
+  /** An unfinished upload that nobody touched for so long is dropped at the next start. */
+  readonly uploadSeconds: number
+  readonly connections: number
+  readonly connectionsPerIdentity: number
+  /** A host is asked for evidence again before this. */
+  readonly attestationSeconds: number
+  /** How long a host may take to answer a challenge or an offer. */
+  readonly answerSeconds: number
+  /** How long a job waits for a host. */
+  readonly placementSeconds: number
+  /** How long an attested job waits for its owner, keeping the host. */
+  readonly releaseSeconds: number
+  /** How long a host that went away before the release may take to come back. */
+  readonly reconnectSeconds: number
+}
+
+/** `gateway.json` of a gateway folder. */
+export interface GatewayConfig {
+  readonly v: 1
+  readonly name: string
+  /** `host:port` to listen on; port 0 lets the system choose. */
+  readonly listen: string
+  /** What clients and hosts dial, when that is another address. */
+  readonly publicAddress?: string | undefined
+  /** Root certificates (DER, base64url) of simulators that count here. Whatever verifies under them is marked simulated. */
+  readonly simulatedRoots: readonly string[]
+  /** Rule groups whose `unknown` does not keep a host from being onboarded. Jobs follow their policies alone. */
+  readonly allowUnknown: readonly Group[]
+  readonly limits: GatewayLimits
+}
+
+const GiB = 1024 ** 3
+const DAY = 24 * 3600
+
+const atLeastOne = (max: number, fallback: number): z.ZodDefault<z.ZodNumber> => z.number().int().min(1).max(max).default(fallback)
+
+const limitsSchema = z.strictObject({
+  blobBytes: atLeastOne(2 ** 42, 256 * GiB),
+  openUploads: atLeastOne(1024, 16),
+  uploadSeconds: atLeastOne(365 * DAY, 7 * DAY),
+  connections: atLeastOne(65_536, 1024),
+  connectionsPerIdentity: atLeastOne(65_536, 64),
+  attestationSeconds: atLeastOne(30 * DAY, 3600),
+  answerSeconds: atLeastOne(3600, 60),
+  placementSeconds: atLeastOne(7 * DAY, 60),
+  releaseSeconds: atLeastOne(7 * DAY, 600),
+  reconnectSeconds: atLeastOne(3600, 30),
+})
+
+const ALLOWABLE: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
+
+const schema: z.ZodType<GatewayConfig> = z.strictObject({
+  v: z.literal(1),
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, { error: 'want a-z, 0-9 and "-", at most 63' }),
+  listen: textField(256),
+  publicAddress: textField(256).optional(),
+  simulatedRoots: z.array(blobField(8192)).max(16).default([]),
+  allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
+  limits: limitsSchema.default(limitsSchema.parse({})),
+})
+
+/** Names of the files in a gateway folder; keys are readable by their owner alone. */
+export const GATEWAY_FILES = {
+  config: 'gateway.json',
+  tlsKey: 'tls.key',
+  tlsCert: 'tls.crt',
+  ca: 'ca.crt',
+  signingKey: 'signing.key.json',
+  logKey: 'log.key.json',
+  /** Certificates and CRLs, PEM or DER: what appraisal may use besides what hosts bring. Never an anchor. */
+  collateral: 'collateral',
+  /** Database and ciphertext. */
+  data: 'data',
+} as const
+
+export function loadConfig(folder: string): GatewayConfig {
+  return readJson(join(folder, GATEWAY_FILES.config), schema)
+}
+
+/**
+ * Reads a JSON file of ours against its schema.
+ * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID` naming the file and the member.
+ */
+export function readJson<T>(path: string, want: z.ZodType<T>): T {
+  let value: unknown
+  try {
+    value = JSON.parse(readText(path))
+  } catch (cause) {
+    if (cause instanceof AttestError) throw cause
+    throw new AttestError('JSON_MALFORMED', `${path} is not JSON`)
+  }
+  const result = want.safeParse(value)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  throw new AttestError('DOCUMENT_INVALID', `${path}: ${issue?.path.join('.') ?? ''} ${issue?.message ?? 'does not fit'}`, { at: path })
+}
+
+export function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new AttestError('FILE_UNREADABLE', `${path} cannot be read (${(cause as NodeJS.ErrnoException).code ?? 'unknown'})`, { cause })
+  }
+}

@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto'
+import { crypto } from '#crypto'
+import type { SignedGrant } from '../../verify/appraise/index.ts'
+import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import { GRANT_TYP, parseGrant, parseRevocation, REVOCATION_TYP } from '../../verify/documents/grant.ts'
+import { parseHeader } from '../../verify/documents/header.ts'
+import { commitmentOf } from '../../verify/documents/leaf.ts'
+import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { Clock } from '../clock.ts'
+import type { TransparencyLog } from '../log/index.ts'
+import type { Caller } from '../server/caller.ts'
+import type { Database } from '../store/open-store.ts'
+import { type GrantRow, LIST_LIMIT } from '../store/tables.ts'
+
+/** A grant as kept: signature, digest and policy were checked again when it was read. */
+export interface StoredGrant extends SignedGrant {
+  readonly jws: Uint8Array
+  readonly policyText: Uint8Array
+  readonly policy: Policy
+  readonly putBy: string
+}
+
+/** Grants of data owners. The gateway checks what it stores, and again what it reads: the store is not trusted. */
+export class Grants {
+  readonly #db: Database
+  readonly #log: TransparencyLog
+  readonly #clock: Clock
+
+  constructor(db: Database, log: TransparencyLog, clock: Clock) {
+    this.#db = db
+    this.#log = log
+    this.#clock = clock
+  }
+
+  /**
+   * Stores a grant with its policy. Repeating it is harmless.
+   * @returns its digest.
+   * @throws AttestError `SIGNATURE_INVALID`, `DOCUMENT_INVALID`, `POLICY_DENIED` for a policy text that it does not name,
+   * `NOT_FOUND` for a dataset that is not here, `GRANT_DENIED` for one of another owner.
+   */
+  async put(caller: Caller, jws: Uint8Array, policyText: Uint8Array): Promise<string> {
+    const grant = await readGrant({ jws, policy: policyText, put_by: caller.id })
+    await this.#checkDatasets(grant)
+    const row: GrantRow = { digest: grant.digest, jws, policy: policyText, put_by: caller.id, created_at: this.#clock.now() }
+    // Durable now: the grant. A crash before costs the owner this one call.
+    await this.#db
+      .insertInto('grants')
+      .values(row)
+      .onConflict((conflict) => conflict.doNothing())
+      .execute()
+    return grant.digest
+  }
+
+  /** @throws AttestError `NOT_FOUND` also for a grant that somebody else put here. */
+  async get(caller: Caller, digest: string): Promise<StoredGrant> {
+    const grant = await this.load(digest)
+    if (grant.putBy !== caller.id) throw unknownGrant(digest)
+    return grant
+  }
+
+  /** The newest ones, oldest first. */
+  async list(caller: Caller): Promise<readonly StoredGrant[]> {
+    const all = this.#db.selectFrom('grants').selectAll().where('put_by', '=', caller.id)
+    const rows = await all.orderBy('created_at', 'desc').limit(LIST_LIMIT).execute()
+    return Promise.all(rows.reverse().map(readStored))
+  }
+
+  /** For the gateway's own checks, whoever put it. */
+  async load(digest: string): Promise<StoredGrant> {
+    const row = await this.#db.selectFrom('grants').selectAll().where('digest', '=', digest).executeTakeFirst()
+    if (row === undefined) throw unknownGrant(digest)
+    return readStored(row)
+  }
+
+  /** Which of these grants their owner has taken back. */
+  async revoked(digests: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#db.selectFrom('revocations').select('grant_digest').where('grant_digest', 'in', digests).execute()
+    return new Set(rows.map((row) => row.grant_digest))
+  }
+
+  /**
+   * Takes a grant back, in the log and for every release from now on. Whoever brings the owner's signature may.
+   * @throws AttestError `SIGNATURE_INVALID`, `NOT_FOUND`, `GRANT_DENIED` when somebody else than the owner signed.
+   */
+  async revoke(jws: Uint8Array): Promise<void> {
+    const { payload, signers } = await verifyFlattenedJws(jws, REVOCATION_TYP, 'revocation')
+    const { grant: digest } = parseRevocation(payload)
+    const grant = await this.load(digest)
+    if (signers[0]?.thumbprint !== grant.signer)
+      throw new AttestError('GRANT_DENIED', 'only its owner revokes a grant', { at: 'revocation.signer' })
+    if ((await this.revoked([digest])).has(digest)) return
+    const salt = new Uint8Array(randomBytes(32))
+    const leaf = { v: 1, type: 'revocation', commitment: await commitmentOf(salt, jws), tags: [], ends: null, deadline: null } as const
+    // Durable when it returns: the log entry and the revocation, together. A crash before costs the owner this one call.
+    await this.#log.append({
+      leaf,
+      salt,
+      opening: jws,
+      also: async (tx) => {
+        await tx.insertInto('revocations').values({ grant_digest: digest, jws, created_at: this.#clock.now() }).execute()
+      },
+    })
+  }
+
+  async #checkDatasets({ grant, signer }: StoredGrant): Promise<void> {
+    const rows = await this.#db
+      .selectFrom('blobs')
+      .selectAll()
+      .where('blob_id', 'in', grant.datasets)
+      .where('kind', '=', 'dataset')
+      .execute()
+    for (const digest of grant.datasets) {
+      const header = rows.find((row) => row.blob_id === digest)?.header
+      if (header === undefined) throw new AttestError('NOT_FOUND', `dataset ${digest} is not here`, { at: 'grant.datasets' })
+      const parsed = parseHeader(header)
+      if (parsed.kind !== 'dataset' || parsed.owner !== signer) {
+        throw new AttestError('GRANT_DENIED', `dataset ${digest} has another owner`, { at: 'grant.datasets' })
+      }
+    }
+  }
+}
+
+/** @throws AttestError as {@link Grants.put}. */
+async function readGrant({ jws, policy: policyText, put_by }: Pick<GrantRow, 'jws' | 'policy' | 'put_by'>): Promise<StoredGrant> {
+  const { payload, digest, signers } = await verifyFlattenedJws(jws, GRANT_TYP, 'grant')
+  const grant = parseGrant(payload)
+  const policy = parsePolicy(policyText)
+  const policyDigest = toBase64Url(await crypto.digest('SHA-256', policyText))
+  if (policyDigest !== grant.policy) throw new AttestError('POLICY_DENIED', 'the grant names another policy', { at: 'grant.policy' })
+  return { grant, digest, signer: signers[0]?.thumbprint ?? '', jws, policyText, policy, putBy: put_by }
+}
+
+async function readStored(row: GrantRow): Promise<StoredGrant> {
+  const grant = await readGrant(row)
+  if (grant.digest !== row.digest) throw new AttestError('LOG_CORRUPT', 'a stored grant is not the one of its name', { at: 'store.grants' })
+  return grant
+}
+
+function unknownGrant(digest: string): AttestError {
+  return new AttestError('NOT_FOUND', `no grant ${digest}`, { at: 'grants' })
+}

@@ -1,0 +1,6 @@
+export { type Clock, systemClock } from './clock.ts'
+export { GATEWAY_FILES, type GatewayConfig, type GatewayLimits, loadConfig } from './config/config.ts'
+export { type GatewayKeys, type LogPrivateKey, loadKeys } from './config/keys.ts'
+export { ONBOARDING_TYP } from './hosts/onboarding.ts'
+export { type GatewayOptions, type RunningGateway, startGateway } from './start-gateway.ts'
+export type { StoreOptions } from './store/open-store.ts'

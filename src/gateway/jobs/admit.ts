@@ -1,0 +1,85 @@
+import { contractTimeChecks, grantTimeChecks, jobGrantChecks, policiesAllow } from '../../verify/appraise/index.ts'
+import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { Grants, StoredGrant } from '../grants/grants.ts'
+import { refuseUnless } from '../refuse.ts'
+import type { Database } from '../store/open-store.ts'
+import { loadHeaders, policiesOf } from './records.ts'
+
+export interface NewJob {
+  readonly contractJws: Uint8Array
+  readonly grantIds: readonly string[]
+  /** 32 bytes each, one per grant, in their order. */
+  readonly nonces: readonly Uint8Array[]
+}
+
+/** A job that its owners' grants allow, as far as the gateway can tell before there is evidence. */
+export interface AdmittedJob {
+  readonly jobId: string
+  readonly digest: string
+  /** Sorted by digest, each with its nonce. */
+  readonly grants: readonly { readonly digest: string; readonly nonce: Uint8Array }[]
+}
+
+export interface AdmissionDesk {
+  readonly db: Database
+  readonly grants: Grants
+  readonly log: { readonly origin: string; readonly key: string }
+  /** Seconds since the epoch. */
+  readonly now: number
+}
+
+const MAX_GRANTS = 16
+
+/**
+ * Decides whether a job may be tried at all: contract, grants, datasets, policies and time. The agent checks all of it again.
+ * @throws AttestError with the code of what does not hold.
+ */
+export async function admitJob({ db, grants, log, now }: AdmissionDesk, request: NewJob): Promise<AdmittedJob> {
+  const { payload, digest, signers } = await verifyFlattenedJws(request.contractJws, CONTRACT_TYP, 'contract')
+  const contract = parseContract(payload)
+  checkLists(request)
+  const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
+  checkOneOwner(held)
+  const revoked = await grants.revoked(request.grantIds)
+  if (revoked.size > 0) throw new AttestError('GRANT_DENIED', `its owner has revoked grant ${[...revoked].join(', ')}`, { at: 'grants' })
+  const headers = await loadHeaders(db, contract)
+  const job = { contract, submitter: signers[0]?.thumbprint ?? '', headers: new Map(headers.map((h) => [h.digest, h.document])) }
+  refuseUnless(await jobGrantChecks(job, held), 'GRANT_DENIED', 'grants')
+  refuseUnless(
+    held.flatMap((g) => grantTimeChecks(g.grant, now, now)),
+    'GRANT_EXPIRED',
+    'grants',
+  )
+  refuseUnless(contractTimeChecks(contract, now), 'DEADLINE', 'contract.notAfter')
+  const policies = policiesOf(contract, held).map((p) => p.document)
+  refuseUnless(policiesAllow({ contract, policies, kem: null, log: { ...log, witnesses: [] } }), 'POLICY_DENIED', 'policies')
+  for (const grant of held) await checkUses(db, grant)
+  const pairs = request.grantIds.map((id, i) => ({ digest: id, nonce: request.nonces[i] ?? new Uint8Array() }))
+  return { jobId: contract.jobId, digest, grants: pairs.sort((a, b) => (a.digest < b.digest ? -1 : 1)) }
+}
+
+function checkLists({ grantIds, nonces }: NewJob): void {
+  const fits = grantIds.length >= 1 && grantIds.length <= MAX_GRANTS && new Set(grantIds).size === grantIds.length
+  if (!fits) throw new AttestError('DOCUMENT_INVALID', `want 1 to ${MAX_GRANTS} different grants`, { at: 'grant_ids' })
+  if (nonces.length !== grantIds.length || nonces.some((n) => n.length !== 32)) {
+    throw new AttestError('DOCUMENT_INVALID', 'want one nonce of 32 bytes per grant', { at: 'owner_nonces' })
+  }
+}
+
+/** Several owners would each have to sign the release; one signs today. */
+function checkOneOwner(grants: readonly StoredGrant[]): void {
+  if (new Set(grants.map((g) => g.signer)).size === 1) return
+  throw new AttestError('POLICY_DENIED', 'all grants of a job must come from one owner', { at: 'grants.signer' })
+}
+
+/** Early word that no slot is left. What counts is the tag in the log. */
+async function checkUses(db: Database, { digest, grant }: StoredGrant): Promise<void> {
+  const { used } = await db
+    .selectFrom('use_slots')
+    .select((eb) => eb.fn.countAll<number>().as('used'))
+    .where('grant_digest', '=', digest)
+    .executeTakeFirstOrThrow()
+  if (used >= grant.uses) throw new AttestError('GRANT_USED', `all ${grant.uses} uses of grant ${digest} are spent`, { at: 'grant.uses' })
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto'
+import { countersignGeneralJws, issueGeneralJws, type SigningPrivateKey } from '../../seal/jws.ts'
+import { commitmentOf } from '../../verify/documents/leaf.ts'
+import { type Predicate, RECEIPT_TYP, type ReceiptType } from '../../verify/documents/statement.ts'
+import type { ErrorCode } from '../../verify/errors.ts'
+import type { LogTrust } from '../../verify/tlog/index.ts'
+import { verifyCheckpoint } from '../../verify/tlog/index.ts'
+import { attestationResult } from '../appraiser.ts'
+import type { Clock } from '../clock.ts'
+import type { TransparencyLog } from '../log/index.ts'
+import { evidenceOf } from './evidence.ts'
+import { type JobFacts, takeStep } from './records.ts'
+import { encodeGatewayStatement, type GatewayEnding, plainText } from './statements.ts'
+import type { JobState } from './states.ts'
+
+/** How a job ends, once there is a signed statement of it. */
+export interface SignedEnding {
+  readonly to: JobState
+  readonly type: ReceiptType
+  readonly reason: string
+  readonly code: ErrorCode | null
+  /** General JWS, complete. */
+  readonly jws: Uint8Array
+  readonly resultBlobId: string | null
+}
+
+const STATE_OF = { refused: 'refused', cancelled: 'cancelled', lost: 'lost' } as const
+
+/** Signs, countersigns and logs the ends of jobs. */
+export class Endings {
+  readonly #log: TransparencyLog
+  readonly #key: SigningPrivateKey
+  readonly #clock: Clock
+  /** Name and version of this gateway, as its statements say it. */
+  readonly gateway: string
+
+  constructor(log: TransparencyLog, key: SigningPrivateKey, clock: Clock, gateway: string) {
+    this.#log = log
+    this.#key = key
+    this.#clock = clock
+    this.gateway = gateway
+  }
+
+  /** Where the release of a job stands in the log, as statements say it; null when none was logged. */
+  async releaseOf({ row }: JobFacts): Promise<Predicate['release']> {
+    if (row.release_index === null) return null
+    const { leafHash, index, checkpoint } = await this.#log.entryAt(row.release_index)
+    const trust: LogTrust = { origin: this.#log.origin, key: this.#log.verifierKey, witnessing: { mode: 'none' } }
+    const { size, time } = await verifyCheckpoint(checkpoint, trust)
+    return { leafHash, index, treeSize: size, time }
+  }
+
+  /** Ends a job on the gateway's word alone. */
+  async endAlone(facts: JobFacts, ending: GatewayEnding): Promise<void> {
+    const evidence = await evidenceOf(facts.row)
+    const ear = evidence === null ? null : attestationResult(evidence.appraisal, this.gateway)
+    const statement = encodeGatewayStatement(facts, evidence, ear, await this.releaseOf(facts), ending, this.gateway)
+    const jws = await issueGeneralJws(statement, RECEIPT_TYP, [this.#key])
+    const type = ending.kind === 'lost' ? 'lost' : 'refusal'
+    await this.#record(facts, { to: STATE_OF[ending.kind], type, reason: ending.reason, code: ending.code, jws, resultBlobId: null })
+  }
+
+  /** Ends a job on the word of its agent, whose statement was verified: the gateway countersigns it. */
+  async endSigned(facts: JobFacts, ending: SignedEnding): Promise<void> {
+    await this.#record(facts, { ...ending, jws: await countersignGeneralJws(ending.jws, RECEIPT_TYP, this.#key) })
+  }
+
+  async #record(facts: JobFacts, { to, type, reason, code, jws, resultBlobId }: SignedEnding): Promise<void> {
+    const { row, state } = facts
+    const salt = new Uint8Array(randomBytes(32))
+    const ends = row.release_index === null ? null : (await this.#log.entryAt(row.release_index)).leafHash
+    const leaf = { v: 1, type, commitment: await commitmentOf(salt, jws), tags: [], ends, deadline: null } as const
+    // Durable when it returns: the ending in the log, the receipt and the final state, together. A crash before leaves the job
+    // where it was: its host sends the outcome again, or its deadline ends it.
+    await this.#log.append({
+      leaf,
+      salt,
+      opening: jws,
+      also: async (tx, { index }) => {
+        await takeStep(tx, row.job_id, state, { to, reason: plainText(reason), code: code ?? undefined, at: this.#clock.now() })
+        await tx.insertInto('receipts').values({ job_id: row.job_id, type, jws, log_index: index, result_blob_id: resultBlobId }).execute()
+      },
+    })
+  }
+}

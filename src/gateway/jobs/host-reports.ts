@@ -1,0 +1,192 @@
+import type { sealgate } from '../../rpc/index.ts'
+import { bundleFromWire } from '../../rpc/index.ts'
+import { constraintChecks } from '../../verify/appraise/index.ts'
+import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import { parseBinding } from '../../verify/documents/binding.ts'
+import { type EvidenceBundle, encodeEvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
+import { jobNonce } from '../../verify/documents/job-nonce.ts'
+import type { OutcomeKind, Statement } from '../../verify/documents/statement.ts'
+import { AttestError, ERROR_CODES, type ErrorCode } from '../../verify/errors.ts'
+import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
+import { allowedByAll, attestationResult, encodeAppraisal } from '../appraiser.ts'
+import { describeFailures } from '../refuse.ts'
+import type { BlobRow } from '../store/tables.ts'
+import { verifyOutcome } from './check-outcome.ts'
+import type { JobCore } from './core.ts'
+import { evidenceOf } from './evidence.ts'
+import type { Placer } from './placer.ts'
+import { findJob, type JobFacts, unknownJob } from './records.ts'
+import type { Releases } from './releases.ts'
+import { plainText } from './statements.ts'
+import { isFinal, type JobState } from './states.ts'
+
+type Wire<T> = T | null | undefined
+
+const STATE_OF: Readonly<Record<OutcomeKind, JobState>> = {
+  succeeded: 'succeeded',
+  failed: 'failed',
+  timeout: 'failed',
+  'out-of-memory': 'failed',
+  'output-too-large': 'failed',
+  cancelled: 'cancelled',
+  refused: 'refused',
+  lost: 'lost',
+}
+
+/** What hosts report about their jobs. A host speaks only for jobs that were placed on it. */
+export class HostReports {
+  readonly #core: JobCore
+  readonly #placer: Placer
+  readonly #releases: Releases
+
+  constructor(core: JobCore, placer: Placer, releases: Releases) {
+    this.#core = core
+    this.#placer = placer
+    this.#releases = releases
+  }
+
+  /** A host came (back): the deadlines of its jobs are those of a host that is there. */
+  async connected(host: string): Promise<void> {
+    await this.#core.rearm(host)
+  }
+
+  /**
+   * Sends again what a host that came back may not have got: offers, sealed keys, and word of jobs that have ended.
+   * @param held - jobs that it has not seen the end of.
+   */
+  async resend(host: string, held: readonly string[]): Promise<void> {
+    for (const jobId of await this.#core.jobIds(['placed'], host)) this.#placer.offer(await this.#core.facts(jobId))
+    for (const jobId of await this.#core.jobIds(['released'], host)) await this.#releases.deliver(jobId)
+    if (held.length === 0) return
+    const ended = this.#core.means.db.selectFrom('receipts').innerJoin('jobs', 'jobs.job_id', 'receipts.job_id').select('jobs.job_id')
+    for (const { job_id } of await ended.where('jobs.host', '=', host).where('jobs.job_id', 'in', held).execute()) {
+      this.#acknowledge(host, job_id)
+    }
+  }
+
+  async disconnected(host: string): Promise<void> {
+    await this.#core.rearm(host)
+  }
+
+  /** Appraises the evidence that a host made for a job. A rejection ends the job: fresh evidence is not made better by asking twice. */
+  async evidence(host: string, jobId: string, wire: Wire<sealgate.v1.IEvidenceBundle>): Promise<void> {
+    await this.#ofHost(host, jobId, async (facts) => {
+      if (facts.state !== 'placed') return
+      const { appraiser, endings } = this.#core.means
+      const { row, contract, policies, nonces } = facts
+      const bundle = readBundle(wire)
+      if (bundle === null) return this.#unplace(facts, 'NO_HOST', 'sent evidence that cannot be read')
+      const documents = policies.map((p) => p.document)
+      const { appraisal } = await appraiser.appraise(bundle.bundle, {
+        role: 'job',
+        job: row.digest,
+        nonce: await jobNonce(row.digest, nonces, row.checkpoint ?? ''),
+        allowUnknown: allowedByAll(documents),
+        policies: documents,
+        also: ({ tee }) => constraintChecks(contract, { tee, gpus: 0 }),
+      })
+      const set = {
+        evidence: bundle.bytes,
+        appraisal: encodeAppraisal(appraisal),
+        endorsements: JSON.stringify(appraiser.collateral.map(toBase64Url)),
+        ear: encodeCanonical(attestationResult(appraisal, endings.gateway) as unknown as Json),
+      }
+      if (appraisal.accepted)
+        return this.#core.step(jobId, 'placed', { to: 'attested', reason: `host ${host} proved itself for this job`, set })
+      // Durable now: the evidence that was refused. A crash here costs nothing: the same offer brings the same evidence again.
+      await this.#core.means.db.updateTable('jobs').set(set).where('job_id', '=', jobId).execute()
+      const reason = `the evidence of host ${host} was refused: ${describeFailures(appraisal.checks)}`
+      await this.#core.endAlone(await this.#core.facts(jobId), { kind: 'refused', code: 'EVIDENCE_REJECTED', reason })
+    })
+  }
+
+  /** A host cannot take a job, or has lost it with its keys. Either way it may forget it. */
+  async decline(host: string, jobId: string, wireCode: string, message: string): Promise<void> {
+    const code: ErrorCode = wireCode in ERROR_CODES ? (wireCode as ErrorCode) : 'INTERNAL'
+    await this.#ofHost(host, jobId, async (facts) => {
+      const reason = plainText(`host ${host}: ${message}`)
+      if (facts.state === 'placed') return this.#unplace(facts, code, message)
+      if (facts.state === 'attested') return this.#core.endAlone(facts, { kind: 'refused', code, reason })
+      return this.#core.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason })
+    })
+    this.#acknowledge(host, jobId)
+  }
+
+  async progress(host: string, jobId: string, phase: string): Promise<void> {
+    await this.#ofHost(host, jobId, async ({ state }) => {
+      if (state === 'released' && phase === 'running') {
+        await this.#core.step(jobId, state, { to: 'running', reason: 'the workload runs' })
+      }
+    })
+  }
+
+  /**
+   * Takes the signed outcome of a job. When this returns it is countersigned, logged and durable, and the host is told so;
+   * an outcome of a job that has ended already is only acknowledged.
+   * @throws AttestError `NOT_FOUND`, `SIGNATURE_INVALID`, `RECEIPT_INCONSISTENT`: nothing is acknowledged then.
+   */
+  async outcome(host: string, jobId: string, jws: Uint8Array, resultBlobId: string): Promise<void> {
+    const { db } = this.#core.means
+    if ((await findJob(db, jobId)).host !== host) throw unknownJob(jobId)
+    await this.#ofHost(host, jobId, async (facts) => {
+      const evidence = await evidenceOf(facts.row)
+      if (evidence === null) throw new AttestError('JOB_CONFLICT', 'an outcome before evidence', { at: 'job.state' })
+      const release = await this.#core.means.endings.releaseOf(facts)
+      const result = await this.#resultOf(host, jobId, resultBlobId)
+      const ear = JSON.parse(new TextDecoder().decode(facts.row.ear ?? new Uint8Array())) as Json
+      const statement = await verifyOutcome(jws, { facts, evidence, ear, release, result })
+      await this.#end(facts, statement, jws, result)
+    })
+    this.#acknowledge(host, jobId)
+  }
+
+  async #end(facts: JobFacts, { predicate }: Statement, jws: Uint8Array, result: BlobRow | null): Promise<void> {
+    const { type, outcome } = predicate
+    const { kind, code, reason } = outcome
+    const intent = await this.#core.intentOf(facts)
+    if (intent !== null && this.#core.means.clock.now() >= Date.parse(intent.deadline)) {
+      return this.#core.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason: 'the outcome came after the deadline' })
+    }
+    const receiptType = type === 'execution' ? 'execution' : 'refusal'
+    await this.#core.endSigned(facts, { to: STATE_OF[kind], type: receiptType, reason, code, jws, resultBlobId: result?.blob_id ?? null })
+  }
+
+  async #resultOf(host: string, jobId: string, blobId: string): Promise<BlobRow | null> {
+    if (blobId === '') return null
+    const row = await this.#core.means.db.selectFrom('blobs').selectAll().where('blob_id', '=', blobId).executeTakeFirst()
+    if (row?.kind === 'result' && row.job_id === jobId && row.owner === `host:${host}`) return row
+    throw new AttestError('RECEIPT_INCONSISTENT', 'the outcome names a blob that is not its result', { at: 'outcome.result_blob_id' })
+  }
+
+  async #unplace({ row }: JobFacts, code: ErrorCode, message: string): Promise<void> {
+    const why = plainText(message)
+    this.#placer.declined(row.job_id, row.host ?? '', why)
+    const set = { host: null, checkpoint: null }
+    await this.#core.step(row.job_id, 'placed', { to: 'created', reason: plainText(`host ${row.host} declined: ${why}`), code, set })
+  }
+
+  /** Acts on a job that is on this host. One that has moved on is none of its business any more, and it is told to let go. */
+  async #ofHost(host: string, jobId: string, action: (facts: JobFacts) => Promise<void>): Promise<void> {
+    const { db, hosts } = this.#core.means
+    const row = await db.selectFrom('jobs').select(['host', 'state']).where('job_id', '=', jobId).executeTakeFirst()
+    if (row === undefined || row.host !== host || isFinal(row.state as JobState)) return void hosts.send(host, { jobCancel: { jobId } })
+    await this.#core.alone(jobId, async (facts) => {
+      if (facts.row.host === host && !isFinal(facts.state)) await action(facts)
+    })
+  }
+
+  #acknowledge(host: string, jobId: string): void {
+    this.#core.means.hosts.send(host, { outcomeAccepted: { jobId } })
+  }
+}
+
+function readBundle(wire: Wire<sealgate.v1.IEvidenceBundle>): { readonly bundle: EvidenceBundle; readonly bytes: Uint8Array } | null {
+  try {
+    const bundle = bundleFromWire(wire)
+    parseBinding(bundle.binding)
+    return { bundle, bytes: encodeEvidenceBundle(bundle) }
+  } catch (error) {
+    if (error instanceof AttestError) return null
+    throw error
+  }
+}

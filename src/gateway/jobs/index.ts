@@ -1,0 +1,7 @@
+export { Endings } from './endings.ts'
+export { evidenceOf } from './evidence.ts'
+export { Jobs } from './jobs.ts'
+export type { PlacementReason } from './placement.ts'
+export { receiptFile } from './receipts.ts'
+export { findJob, type JobView, requireVisible, viewJob, visibleJobIds } from './records.ts'
+export type { JobState } from './states.ts'

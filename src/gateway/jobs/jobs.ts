@@ -1,0 +1,135 @@
+import { equal } from '../../verify/bytes/bytes.ts'
+import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { Caller } from '../server/caller.ts'
+import type { JobRow } from '../store/tables.ts'
+import { admitJob, type NewJob } from './admit.ts'
+import { JobCore, type JobMeans } from './core.ts'
+import { HostReports } from './host-reports.ts'
+import { Placer } from './placer.ts'
+import { insertJob, type JobView, viewJob } from './records.ts'
+import { Releases } from './releases.ts'
+import { isFinal, type JobState } from './states.ts'
+
+/** Everything about jobs: what clients ask for, what hosts report, and what time does. */
+export class Jobs {
+  readonly #core: JobCore
+  readonly #placer: Placer
+  readonly releases: Releases
+  readonly reports: HostReports
+
+  constructor(means: JobMeans) {
+    this.#core = new JobCore(means)
+    this.#placer = new Placer(this.#core)
+    this.releases = new Releases(this.#core)
+    this.reports = new HostReports(this.#core, this.#placer, this.releases)
+    this.#core.onPlaceable = () => this.#placer.poke()
+    this.#core.onUnplaced = (jobId, host, why) => this.#placer.declined(jobId, host, why)
+  }
+
+  /** Takes up the jobs of an earlier run. */
+  async resume(): Promise<void> {
+    await this.#core.resume()
+    this.#placer.poke()
+  }
+
+  async close(): Promise<void> {
+    this.#core.close()
+    await this.#placer.settled()
+  }
+
+  /** A host may take jobs now. */
+  hostReady(): void {
+    this.#placer.poke()
+  }
+
+  /**
+   * Creates a job. The same request again answers the same job.
+   * @throws AttestError see {@link admitJob}; `ALREADY_EXISTS` for another job under this id.
+   */
+  async create(caller: Caller, request: NewJob): Promise<JobView> {
+    const { db, grants, log, clock } = this.#core.means
+    const contract = await verifyFlattenedJws(request.contractJws, CONTRACT_TYP, 'contract')
+    const { jobId } = parseContract(contract.payload)
+    const existing = await db.selectFrom('jobs').selectAll().where('job_id', '=', jobId).executeTakeFirst()
+    if (existing !== undefined) {
+      await this.#requireSame(caller, existing, contract.digest, request)
+      return viewJob(db, jobId)
+    }
+    const now = clock.now()
+    const desk = { db, grants, log: { origin: log.origin, key: log.verifierKey }, now: Math.floor(now / 1000) }
+    const admitted = await admitJob(desk, request)
+    const row: JobRow = {
+      job_id: jobId,
+      digest: admitted.digest,
+      contract: request.contractJws,
+      creator: caller.id,
+      state: 'created',
+      host: null,
+      checkpoint: null,
+      evidence: null,
+      appraisal: null,
+      endorsements: '[]',
+      ear: null,
+      intent: null,
+      release_index: null,
+      sealed_keys: null,
+      placement: '[]',
+      created_at: now,
+    }
+    // Durable now: the job, before anybody hears of it. A crash before costs the submitter this one call.
+    await db.transaction().execute(async (tx) => {
+      const taken = await tx.selectFrom('jobs').select('job_id').where('job_id', '=', jobId).executeTakeFirst()
+      if (taken !== undefined) throw alreadyExists(jobId)
+      await insertJob(tx, row, admitted.grants, { to: 'created', reason: 'contract and grants were accepted', at: now })
+    })
+    await this.#core.changed(jobId, 'created')
+    return viewJob(db, jobId)
+  }
+
+  /**
+   * Cancels a job. Before keys are with the host it ends at once; after that its host is asked to stop, and the job ends with
+   * the outcome that the host signs.
+   */
+  async cancel(jobId: string): Promise<JobView> {
+    await this.#core.alone(jobId, async (facts) => {
+      if (isFinal(facts.state)) return
+      if (facts.state === 'released' || facts.state === 'running') {
+        this.#core.means.hosts.send(facts.row.host ?? '', { jobCancel: { jobId } })
+        return
+      }
+      await this.#core.endAlone(facts, { kind: 'cancelled', code: 'CANCELLED', reason: 'cancelled before keys were released' })
+    })
+    return viewJob(this.#core.means.db, jobId)
+  }
+
+  /** The job now, after each change, and a last time in its final state. */
+  async *watch(jobId: string, signal: AbortSignal): AsyncGenerator<JobView> {
+    let seen = 0
+    while (!signal.aborted) {
+      const changed = this.#core.watchers.next(jobId, signal)
+      const view = await viewJob(this.#core.means.db, jobId)
+      if (view.transitions.length > seen) yield view
+      seen = view.transitions.length
+      if (isFinal(view.row.state as JobState)) return
+      await changed
+    }
+  }
+
+  async #requireSame(caller: Caller, row: JobRow, digest: string, { grantIds, nonces }: NewJob): Promise<void> {
+    const { db } = this.#core.means
+    const links = await db.selectFrom('job_grants').selectAll().where('job_id', '=', row.job_id).execute()
+    const sameGrants =
+      links.length === grantIds.length &&
+      links.every((link) => {
+        const nonce = nonces[grantIds.indexOf(link.grant_digest)]
+        return nonce !== undefined && equal(nonce, link.nonce)
+      })
+    if (row.creator !== caller.id || row.digest !== digest || !sameGrants) throw alreadyExists(row.job_id)
+  }
+}
+
+function alreadyExists(jobId: string): AttestError {
+  return new AttestError('ALREADY_EXISTS', `there is another job ${jobId}`, { at: 'contract.jobId' })
+}

@@ -1,0 +1,114 @@
+import type { JobCore } from './core.ts'
+import { type Candidate, choosePlace, type PlacementReason } from './placement.ts'
+import type { JobFacts } from './records.ts'
+import { ON_HOST } from './states.ts'
+
+/** Finds hosts for jobs and offers them. One round at a time, so that no host is taken twice. */
+export class Placer {
+  readonly #core: JobCore
+  /** Per job: hosts that turned it down, and why. Forgotten at a restart, when they are asked again. */
+  readonly #declined = new Map<string, Map<string, string>>()
+  #round: Promise<void> | null = null
+  #again = false
+
+  constructor(core: JobCore) {
+    this.#core = core
+  }
+
+  /** Looks for places soon. */
+  poke(): void {
+    this.#again = true
+    this.#round ??= this.#rounds()
+  }
+
+  /** Resolves when no round is under way. */
+  async settled(): Promise<void> {
+    while (this.#round !== null) await this.#round
+  }
+
+  declined(jobId: string, host: string, why: string): void {
+    const hosts = this.#declined.get(jobId) ?? new Map<string, string>()
+    this.#declined.set(jobId, hosts.set(host, why))
+  }
+
+  /** Sends the offer of a placed job, also again: the agent answers the same offer the same way. */
+  offer({ row, nonces }: JobFacts): void {
+    if (row.host === null || row.checkpoint === null) return
+    const jobOffer = { jobId: row.job_id, contractJws: row.contract, ownerNonces: [...nonces], checkpoint: row.checkpoint }
+    this.#core.means.hosts.send(row.host, { jobOffer })
+  }
+
+  async #rounds(): Promise<void> {
+    while (this.#again) {
+      this.#again = false
+      for (const jobId of await this.#waiting()) {
+        await this.#place(jobId).catch((error: unknown) => {
+          this.#core.means.logger.error({ jobId, err: error }, 'placement failed')
+        })
+      }
+    }
+    this.#round = null
+  }
+
+  async #waiting(): Promise<readonly string[]> {
+    try {
+      return await this.#core.jobIds(['created'])
+    } catch (error) {
+      this.#core.means.logger.error({ err: error }, 'placement failed')
+      return []
+    }
+  }
+
+  async #place(jobId: string): Promise<void> {
+    const { db, log, clock } = this.#core.means
+    await this.#core.alone(jobId, async (facts) => {
+      if (facts.state !== 'created') return this.#forget(jobId)
+      const declined = this.#declined.get(jobId) ?? new Map<string, string>()
+      const policies = facts.policies.map((p) => p.document)
+      const request = { contract: facts.contract, policies, declined, at: new Date(clock.now()) }
+      const { chosen, hopeless, reasons } = choosePlace(request, await this.#candidates())
+      const placement = encodeReasons(reasons)
+      if (chosen === null) await db.updateTable('jobs').set({ placement }).where('job_id', '=', jobId).execute()
+      if (chosen !== null) {
+        const checkpoint = await log.checkpoint()
+        await this.#core.step(jobId, 'created', {
+          to: 'placed',
+          reason: `host ${chosen} was chosen`,
+          set: { host: chosen, checkpoint, placement },
+        })
+        this.offer(await this.#core.facts(jobId))
+      } else if (hopeless) {
+        const why = reasons.map((r) => `${r.host}: ${r.reasons.join('; ')}`).join(' | ')
+        await this.#core.endAlone(facts, { kind: 'refused', code: 'NO_HOST', reason: `no host fits. ${why}` })
+        this.#forget(jobId)
+      }
+    })
+  }
+
+  async #candidates(): Promise<readonly Candidate[]> {
+    const { db, hosts } = this.#core.means
+    const taken = await db.selectFrom('jobs').select('host').where('state', 'in', ON_HOST).execute()
+    const busy = new Set(taken.map((row) => row.host))
+    const known = await db.selectFrom('hosts').selectAll().execute()
+    const away = known.filter((row) => hosts.get(row.name) === null)
+    return [
+      ...hosts.list().map((host) => ({ ...host, online: true, busy: busy.has(host.name), gpus: 0 })),
+      ...away.map((row) => ({
+        name: row.name,
+        online: false,
+        busy: busy.has(row.name),
+        runners: JSON.parse(row.runners) as string[],
+        claims: null,
+        gpus: 0,
+      })),
+    ]
+  }
+
+  #forget(jobId: string): void {
+    this.#declined.delete(jobId)
+  }
+}
+
+function encodeReasons(reasons: readonly PlacementReason[]): string {
+  return JSON.stringify(reasons)
+}

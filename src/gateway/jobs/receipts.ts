@@ -1,0 +1,39 @@
+import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import { bundleToJson } from '../../verify/documents/evidence-bundle.ts'
+import { encodeReceiptFile } from '../../verify/documents/receipt-file.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { entryToJson } from '../../verify/tlog/index.ts'
+import type { Grants } from '../grants/grants.ts'
+import type { TransparencyLog } from '../log/index.ts'
+import type { Database } from '../store/open-store.ts'
+import { evidenceOf } from './evidence.ts'
+import { loadFacts } from './records.ts'
+
+/**
+ * The receipt file of an ended job. Made from what is stored, so it is the same whenever it is asked for: entries keep the
+ * checkpoint that was signed with them.
+ * @throws AttestError `NOT_FOUND` for a job that has not ended.
+ */
+export async function receiptFile(db: Database, grants: Grants, log: TransparencyLog, jobId: string): Promise<Uint8Array> {
+  const receipt = await db.selectFrom('receipts').selectAll().where('job_id', '=', jobId).executeTakeFirst()
+  if (receipt === undefined) throw new AttestError('NOT_FOUND', 'the job has no receipt yet', { at: 'receipts' })
+  const facts = await loadFacts(db, grants, jobId)
+  const { row } = facts
+  const evidence = await evidenceOf(row)
+  const release = row.release_index === null ? null : await log.entryAt(row.release_index)
+  return encodeReceiptFile({
+    v: 1,
+    type: 'sealgate/receipt-file/v1',
+    receipt: toBase64Url(receipt.jws),
+    contract: toBase64Url(row.contract),
+    grants: facts.grants.map((g) => toBase64Url(g.jws)),
+    policies: facts.policies.map((p) => toBase64Url(p.bytes)),
+    headers: facts.headers.map((h) => toBase64Url(h.bytes)),
+    intent: row.intent === null ? null : toBase64Url(row.intent),
+    evidence: evidence === null ? null : bundleToJson(evidence.bundle),
+    ownerNonces: evidence === null ? [] : facts.nonces.map(toBase64Url),
+    nonceCheckpoint: evidence === null ? null : row.checkpoint,
+    endorsements: (evidence?.endorsements ?? []).map(toBase64Url),
+    log: { release: release === null ? null : entryToJson(release), ending: entryToJson(await log.entryAt(receipt.log_index)) },
+  })
+}

@@ -1,0 +1,189 @@
+import type { Selectable } from 'kysely'
+import { crypto } from '#crypto'
+import { equal, toBase64Url } from '../../verify/bytes/bytes.ts'
+import { CONTRACT_TYP, type Contract, parseContract } from '../../verify/documents/contract.ts'
+import { type DatasetHeader, parseHeader } from '../../verify/documents/header.ts'
+import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
+import { AttestError, type ErrorCode } from '../../verify/errors.ts'
+import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { Grants, StoredGrant } from '../grants/grants.ts'
+import type { Caller } from '../server/caller.ts'
+import type { Database, Tx } from '../store/open-store.ts'
+import { type JobRow, LIST_LIMIT, type TransitionRow } from '../store/tables.ts'
+import { assertTransition, type JobState } from './states.ts'
+
+/** A document with its digest and exact bytes. */
+export interface Stored<T> {
+  readonly digest: string
+  readonly bytes: Uint8Array
+  readonly document: T
+}
+
+/** A job with everything that it stands on, each signature and digest checked when it was read. */
+export interface JobFacts {
+  readonly row: JobRow
+  readonly state: JobState
+  readonly contract: Contract
+  /** Thumbprint of the contract's signer. */
+  readonly submitter: string
+  /** Sorted by digest. */
+  readonly grants: readonly StoredGrant[]
+  /** One per grant, in their order. */
+  readonly nonces: readonly Uint8Array[]
+  /** In the order of the contract's policies. */
+  readonly policies: readonly Stored<Policy>[]
+  /** In the order of the contract's inputs. */
+  readonly headers: readonly Stored<DatasetHeader>[]
+}
+
+/** One step of a job. */
+export interface Step {
+  readonly to: JobState
+  /** For people; never holds data of the job. */
+  readonly reason: string
+  readonly code?: ErrorCode | undefined
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** Members of the row that change with it. */
+  readonly set?: Partial<JobRow>
+}
+
+/**
+ * Takes a step that the table of transitions allows, and writes down why. The only place that changes the state of a job.
+ * @throws AttestError `JOB_CONFLICT` when the job is no longer in state `from`, or may not go there.
+ */
+export async function takeStep(tx: Tx, jobId: string, from: JobState, step: Step): Promise<void> {
+  assertTransition(from, step.to)
+  const changed = await tx
+    .updateTable('jobs')
+    .set({ ...step.set, state: step.to })
+    .where('job_id', '=', jobId)
+    .where('state', '=', from)
+    .executeTakeFirst()
+  if (changed.numUpdatedRows !== 1n) throw new AttestError('JOB_CONFLICT', 'the job has moved on', { at: 'job.state' })
+  await writeTransition(tx, jobId, step)
+}
+
+/** Writes a new job in its first state. */
+export async function insertJob(tx: Tx, row: JobRow, grants: readonly { digest: string; nonce: Uint8Array }[], step: Step): Promise<void> {
+  await tx.insertInto('jobs').values(row).execute()
+  const rows = grants.map(({ digest, nonce }, position) => ({ job_id: row.job_id, position, grant_digest: digest, nonce }))
+  await tx.insertInto('job_grants').values(rows).execute()
+  await writeTransition(tx, row.job_id, step)
+}
+
+async function writeTransition(tx: Tx, jobId: string, { to, reason, code, at }: Step): Promise<void> {
+  const { steps } = await tx
+    .selectFrom('transitions')
+    .select((eb) => eb.fn.countAll<number>().as('steps'))
+    .where('job_id', '=', jobId)
+    .executeTakeFirstOrThrow()
+  await tx
+    .insertInto('transitions')
+    .values({ job_id: jobId, seq: steps, state: to, at, reason, code: code ?? '' })
+    .execute()
+}
+
+export interface JobView {
+  readonly row: Selectable<JobRow>
+  readonly transitions: readonly TransitionRow[]
+}
+
+export async function viewJob(db: Database, jobId: string): Promise<JobView> {
+  const row = await findJob(db, jobId)
+  const transitions = await db.selectFrom('transitions').selectAll().where('job_id', '=', jobId).orderBy('seq').execute()
+  return { row, transitions }
+}
+
+export async function findJob(db: Database, jobId: string): Promise<JobRow> {
+  const row = await db.selectFrom('jobs').selectAll().where('job_id', '=', jobId).executeTakeFirst()
+  if (row === undefined) throw unknownJob(jobId)
+  return row
+}
+
+export function unknownJob(jobId: string): AttestError {
+  return new AttestError('NOT_FOUND', `no job ${jobId}`, { at: 'jobs' })
+}
+
+/** Jobs that a client may see: those it created, and those under a grant that it put here. */
+function visible(db: Database, caller: Caller) {
+  const granted = db
+    .selectFrom('job_grants')
+    .innerJoin('grants', 'grants.digest', 'job_grants.grant_digest')
+    .select('job_grants.job_id')
+    .where('grants.put_by', '=', caller.id)
+  return db.selectFrom('jobs').where((eb) => eb.or([eb('creator', '=', caller.id), eb('job_id', 'in', granted)]))
+}
+
+/** The newest ones, oldest first. */
+export async function visibleJobIds(db: Database, caller: Caller): Promise<readonly string[]> {
+  const rows = await visible(db, caller).select('job_id').orderBy('created_at', 'desc').limit(LIST_LIMIT).execute()
+  return rows.map((row) => row.job_id).reverse()
+}
+
+/** @throws AttestError `NOT_FOUND` also for a job of somebody else. */
+export async function requireVisible(db: Database, caller: Caller, jobId: string): Promise<void> {
+  const row =
+    caller.role === 'client' ? await visible(db, caller).select('job_id').where('job_id', '=', jobId).executeTakeFirst() : undefined
+  if (row === undefined) throw unknownJob(jobId)
+}
+
+/** Reads a job and everything that it names. @throws AttestError `NOT_FOUND`, `LOG_CORRUPT`. */
+export async function loadFacts(db: Database, grants: Grants, jobId: string): Promise<JobFacts> {
+  const row = await findJob(db, jobId)
+  const { payload, digest, signers } = await verifyFlattenedJws(row.contract, CONTRACT_TYP, 'contract')
+  if (digest !== row.digest) throw new AttestError('LOG_CORRUPT', 'a stored contract is not the one of its name', { at: 'store.jobs' })
+  const contract = parseContract(payload)
+  const links = await db.selectFrom('job_grants').selectAll().where('job_id', '=', jobId).orderBy('position').execute()
+  const held = await Promise.all(links.map((link) => grants.load(link.grant_digest)))
+  return {
+    row,
+    state: row.state as JobState,
+    contract,
+    submitter: signers[0]?.thumbprint ?? '',
+    grants: held,
+    nonces: links.map((link) => link.nonce),
+    policies: policiesOf(contract, held),
+    headers: await loadHeaders(db, contract),
+  }
+}
+
+/** @throws AttestError `POLICY_DENIED` for a policy of the contract that no grant brought. */
+export function policiesOf(contract: Contract, grants: readonly StoredGrant[]): readonly Stored<Policy>[] {
+  return contract.policies.map((digest) => {
+    const text = grants.find((g) => g.grant.policy === digest)?.policyText
+    if (text === undefined) throw new AttestError('POLICY_DENIED', `no grant names policy ${digest}`, { at: 'contract.policies' })
+    return { digest, bytes: text, document: parsePolicy(text) }
+  })
+}
+
+/** @throws AttestError `NOT_FOUND` for a dataset that is not here, `ROOT_MISMATCH` for one with other ciphertext. */
+export async function loadHeaders(db: Database, contract: Contract): Promise<readonly Stored<DatasetHeader>[]> {
+  const headers: Stored<DatasetHeader>[] = []
+  for (const input of contract.inputs) {
+    const row = await db
+      .selectFrom('blobs')
+      .selectAll()
+      .where('blob_id', '=', input.header)
+      .where('kind', '=', 'dataset')
+      .executeTakeFirst()
+    if (row === undefined) throw new AttestError('NOT_FOUND', `dataset ${input.header} is not here`, { at: 'contract.inputs' })
+    if (toBase64Url(await crypto.digest('SHA-256', row.header)) !== input.header) {
+      throw new AttestError('LOG_CORRUPT', 'a stored header is not the one of its name', { at: 'store.blobs' })
+    }
+    if (toBase64Url(row.root) !== input.root) {
+      throw new AttestError('ROOT_MISMATCH', `the ciphertext of ${input.header} has another root than the contract names`, {
+        at: 'contract.inputs',
+      })
+    }
+    const document = parseHeader(row.header)
+    if (document.kind !== 'dataset') throw new AttestError('HEADER_INVALID', 'results are no input', { at: 'contract.inputs' })
+    headers.push({ digest: input.header, bytes: row.header, document })
+  }
+  return headers
+}
+
+/** Compares byte strings that may be absent. */
+export function sameBytes(a: Uint8Array | null, b: Uint8Array): boolean {
+  return a !== null && equal(a, b)
+}

@@ -1,0 +1,189 @@
+import { bytesOf, entryToWire, sealgate } from '../../rpc/index.ts'
+import { contractTimeChecks, grantTimeChecks, intentChecks, intentTimeChecks, policiesAllow } from '../../verify/appraise/index.ts'
+import { fromBase64Url, toBase64Url } from '../../verify/bytes/bytes.ts'
+import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../verify/documents/intent.ts'
+import { commitmentOf } from '../../verify/documents/leaf.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import type { LoggedEntry } from '../../verify/tlog/index.ts'
+import type { EntryPlace } from '../log/index.ts'
+import { refuseUnless } from '../refuse.ts'
+import type { Tx } from '../store/open-store.ts'
+import type { JobCore } from './core.ts'
+import { evidenceOf, type JobEvidence } from './evidence.ts'
+import { type JobFacts, sameBytes, takeStep } from './records.ts'
+
+/** HPKE messages are small: the largest `enc` here is that of ML-KEM-768 with X25519 (1120 bytes). */
+const MAX_ENC_SIZE = 2048
+const MAX_SEALED_SIZE = 4096
+
+/** Log first, then release: the two steps of an owner, and what the host gets of them. */
+export class Releases {
+  readonly #core: JobCore
+
+  constructor(core: JobCore) {
+    this.#core = core
+  }
+
+  /**
+   * Appends a release intent to the log. Asking again with the same intent answers the same entry.
+   * @param salt - 32 bytes, the releaser's.
+   * @throws AttestError `JOB_CONFLICT`, `GRANT_USED` for a spent slot, `GRANT_DENIED`, `GRANT_EXPIRED`, `DEADLINE`, `POLICY_DENIED`.
+   */
+  async logIntent(jobId: string, jws: Uint8Array, salt: Uint8Array): Promise<LoggedEntry> {
+    return this.#core.alone(jobId, async (facts) => {
+      const { row, state } = facts
+      const { log, hosts, clock } = this.#core.means
+      if (row.release_index !== null && sameBytes(row.intent, jws)) return log.entryAt(row.release_index)
+      const evidence = await evidenceOf(row)
+      if (state !== 'attested' || evidence === null) throw conflict(`the job is ${state}`)
+      if (hosts.get(row.host ?? '') === null) throw conflict('its host is not connected')
+      if (salt.length !== 32) throw new AttestError('DOCUMENT_INVALID', 'want a salt of 32 bytes', { at: 'salt' })
+      const intent = await this.#checkIntent(facts, evidence, jws)
+      const tags = intent.slots.map((slot) => slot.tag).sort()
+      const leaf = {
+        v: 1,
+        type: 'release',
+        commitment: await commitmentOf(salt, jws),
+        tags,
+        ends: null,
+        deadline: intent.deadline,
+      } as const
+      // Durable when it returns: the entry, its use slots and the job's step, together. A crash before leaves none of them, and
+      // the owner asks again; a crash after costs nothing, the same question gets this entry.
+      const entry = await log.append({
+        leaf,
+        salt,
+        opening: jws,
+        also: async (tx: Tx, { index }: EntryPlace) => {
+          await spendSlots(tx, jobId, intent)
+          const set = { intent: jws, release_index: index }
+          await takeStep(tx, jobId, state, {
+            to: 'logged',
+            reason: `the release intent is entry ${index} of the log`,
+            at: clock.now(),
+            set,
+          })
+        },
+      })
+      await this.#core.changed(jobId, 'logged')
+      return entry
+    })
+  }
+
+  /**
+   * Keeps the sealed keys and hands them to the host. Repeating it is harmless.
+   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, which ends the job.
+   */
+  async releaseKeys(jobId: string, request: sealgate.v1.IReleaseKeysRequest): Promise<void> {
+    await this.#core.alone(jobId, async (facts) => {
+      const { row, state } = facts
+      const bytes = new Uint8Array(sealgate.v1.ReleaseKeysRequest.encode(request).finish())
+      if (sameBytes(row.sealed_keys, bytes)) return
+      if (state !== 'logged') throw conflict(`the job is ${state}`)
+      await this.#checkKeys(facts, request)
+      await this.#endIfRevoked(facts)
+      await this.#core.step(jobId, state, { to: 'released', reason: 'sealed keys were handed over', set: { sealed_keys: bytes } })
+      await this.deliver(jobId)
+    })
+  }
+
+  /** Sends sealed keys to their host, also again: an agent opens them once at most. */
+  async deliver(jobId: string): Promise<void> {
+    const { row, grants, policies, contract } = await this.#core.facts(jobId)
+    const { log, hosts } = this.#core.means
+    if (row.host === null || row.release_index === null || row.sealed_keys === null || row.intent === null) return
+    const { keys } = sealgate.v1.ReleaseKeysRequest.decode(row.sealed_keys)
+    hosts.send(row.host, {
+      keyRelease: {
+        jobId,
+        grantsJws: grants.map((g) => g.jws),
+        policies: policies.map((p) => p.bytes),
+        intentJws: row.intent,
+        entry: entryToWire(await log.entryAt(row.release_index)),
+        keys,
+        ear: row.ear,
+        blobIds: contract.inputs.map((input) => input.header),
+      },
+    })
+  }
+
+  async #checkIntent(facts: JobFacts, evidence: JobEvidence, jws: Uint8Array): Promise<ReleaseIntent> {
+    const { row, contract, grants, policies } = facts
+    const { log } = this.#core.means
+    const { payload, signers } = await verifyFlattenedJws(jws, INTENT_TYP, 'intent')
+    const intent = parseIntent(payload)
+    const wanted = {
+      job: row.digest,
+      contract,
+      grants,
+      binding: evidence.bindingDigest,
+      evidence: evidence.evidenceDigest,
+      kem: evidence.kemDigest,
+    }
+    refuseUnless(intentChecks(intent, signers[0]?.thumbprint ?? '', wanted), 'GRANT_DENIED', 'intent')
+    const demands = { contract, policies: policies.map((p) => p.document), kem: evidence.binding.kem }
+    refuseUnless(
+      policiesAllow({ ...demands, log: { origin: log.origin, key: log.verifierKey, witnesses: [] } }),
+      'POLICY_DENIED',
+      'policies',
+    )
+    await this.#checkTimes(facts, intent)
+    return intent
+  }
+
+  async #checkTimes({ contract, grants }: JobFacts, intent: ReleaseIntent): Promise<void> {
+    const now = Math.floor(this.#core.means.clock.now() / 1000)
+    refuseUnless([...intentTimeChecks(intent, now), ...contractTimeChecks(contract, now)], 'DEADLINE', 'intent.deadline')
+    refuseUnless(
+      grants.flatMap((g) => grantTimeChecks(g.grant, now, now)),
+      'GRANT_EXPIRED',
+      'grants',
+    )
+    const revoked = await this.#core.means.grants.revoked(grants.map((g) => g.digest))
+    if (revoked.size > 0) throw new AttestError('GRANT_DENIED', `its owner has revoked grant ${[...revoked].join(', ')}`, { at: 'grants' })
+  }
+
+  async #endIfRevoked(facts: JobFacts): Promise<void> {
+    const revoked = await this.#core.means.grants.revoked(facts.grants.map((g) => g.digest))
+    if (revoked.size === 0) return
+    const reason = `its owner has revoked grant ${[...revoked].join(', ')}`
+    await this.#core.endAlone(facts, { kind: 'refused', code: 'GRANT_DENIED', reason })
+    throw new AttestError('GRANT_DENIED', reason, { at: 'grants' })
+  }
+
+  async #checkKeys(facts: JobFacts, { leafHash, keys }: sealgate.v1.IReleaseKeysRequest): Promise<void> {
+    const { log } = this.#core.means
+    const evidence = await evidenceOf(facts.row)
+    const entry = await log.entryAt(facts.row.release_index ?? -1)
+    if (!sameBytes(fromBase64Url(entry.leafHash), bytesOf(leafHash))) {
+      throw new AttestError('DOCUMENT_INVALID', 'the keys follow another log entry', { at: 'leaf_hash' })
+    }
+    const wanted = [...new Set(facts.contract.inputs.map((input) => input.header))].sort()
+    const got = (keys ?? []).map((key) => toBase64Url(bytesOf(key.headerDigest))).sort()
+    if (JSON.stringify(wanted) !== JSON.stringify(got))
+      throw new AttestError('DOCUMENT_INVALID', 'want one key per dataset', { at: 'keys' })
+    for (const { suite, enc, ciphertext } of keys ?? []) {
+      const fits = suite === evidence?.binding.kem.suite && within(enc, MAX_ENC_SIZE) && within(ciphertext, MAX_SEALED_SIZE)
+      if (!fits) throw new AttestError('DOCUMENT_INVALID', 'a key is not sealed to the key of this job', { at: 'keys' })
+    }
+  }
+}
+
+/** The slots of an intent, each once and for ever. The tags in the log say the same to everybody. */
+async function spendSlots(tx: Tx, jobId: string, { slots }: ReleaseIntent): Promise<void> {
+  for (const { grant, k } of slots) {
+    const spent = await tx.selectFrom('use_slots').select('job_id').where('grant_digest', '=', grant).where('k', '=', k).executeTakeFirst()
+    if (spent !== undefined) throw new AttestError('GRANT_USED', `slot ${k} of grant ${grant} is spent`, { at: 'intent.slots' })
+    await tx.insertInto('use_slots').values({ grant_digest: grant, k, job_id: jobId }).execute()
+  }
+}
+
+function within(bytes: Uint8Array | null | undefined, max: number): boolean {
+  const { length } = bytesOf(bytes)
+  return length >= 1 && length <= max
+}
+
+function conflict(message: string): AttestError {
+  return new AttestError('JOB_CONFLICT', message, { at: 'job.state' })
+}

@@ -1,0 +1,2 @@
+export { type CheckpointSigner, checkpointSigner } from './signer.ts'
+export { type EntryPlace, type NewEntry, TransparencyLog } from './transparency-log.ts'

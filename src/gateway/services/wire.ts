@@ -1,0 +1,55 @@
+import { sealgate } from '../../rpc/index.ts'
+import { fromBase64Url } from '../../verify/bytes/bytes.ts'
+import { instant } from '../clock.ts'
+import type { StoredGrant } from '../grants/grants.ts'
+import type { JobState, JobView } from '../jobs/index.ts'
+import type { BlobKind, BlobRow, UploadRow } from '../store/tables.ts'
+
+const { BlobKind: WireBlobKind, JobState: WireJobState } = sealgate.v1
+
+const STATES: Readonly<Record<JobState, sealgate.v1.JobState>> = {
+  created: WireJobState.JOB_STATE_CREATED,
+  placed: WireJobState.JOB_STATE_PLACED,
+  attested: WireJobState.JOB_STATE_ATTESTED,
+  logged: WireJobState.JOB_STATE_LOGGED,
+  released: WireJobState.JOB_STATE_RELEASED,
+  running: WireJobState.JOB_STATE_RUNNING,
+  succeeded: WireJobState.JOB_STATE_SUCCEEDED,
+  failed: WireJobState.JOB_STATE_FAILED,
+  refused: WireJobState.JOB_STATE_REFUSED,
+  lost: WireJobState.JOB_STATE_LOST,
+  cancelled: WireJobState.JOB_STATE_CANCELLED,
+}
+
+const KINDS: Readonly<Record<BlobKind, sealgate.v1.BlobKind>> = {
+  dataset: WireBlobKind.BLOB_KIND_DATASET,
+  result: WireBlobKind.BLOB_KIND_RESULT,
+}
+
+export function jobToWire({ row, transitions }: JobView): sealgate.v1.IJob {
+  return {
+    jobId: row.job_id,
+    jobDigest: fromBase64Url(row.digest),
+    state: STATES[row.state as JobState],
+    host: row.host ?? '',
+    transitions: transitions.map((t) => ({ state: STATES[t.state as JobState], at: instant(t.at), reason: t.reason, code: t.code })),
+  }
+}
+
+export function uploadToWire({ upload_id, size, received }: UploadRow): sealgate.v1.IUpload {
+  return { uploadId: upload_id, sizeBytes: size, receivedBytes: received }
+}
+
+export function blobToWire({ blob_id, kind, header, root, size }: BlobRow): sealgate.v1.IBlob {
+  return { blobId: blob_id, kind: KINDS[kind], header, root, sizeBytes: size }
+}
+
+/** Null for a kind that nobody knows. */
+export function blobKindFromWire(kind: unknown): BlobKind | null {
+  if (kind === WireBlobKind.BLOB_KIND_DATASET) return 'dataset'
+  return kind === WireBlobKind.BLOB_KIND_RESULT ? 'result' : null
+}
+
+export function grantToWire({ digest, jws, policyText }: StoredGrant, revoked: boolean): sealgate.v1.IGrant {
+  return { grantId: digest, jws, policy: policyText, revoked }
+}

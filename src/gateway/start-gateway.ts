@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Server } from '@grpc/grpc-js'
+import { HealthImplementation } from 'grpc-health-check'
+import { type Logger, pino } from 'pino'
+import {
+  type Address,
+  AttestationService,
+  DatasetService,
+  formatAddress,
+  GrantService,
+  HostService,
+  JobService,
+  LogService,
+  parseAddress,
+  ReceiptService,
+} from '../rpc/index.ts'
+import { fromBase64Url } from '../verify/bytes/bytes.ts'
+import { Appraiser } from './appraiser.ts'
+import { BlobAccess } from './blobs/access.ts'
+import { byteHandler } from './blobs/http.ts'
+import { Uploads } from './blobs/uploads.ts'
+import { type Clock, systemClock } from './clock.ts'
+import { loadCollateral } from './collateral/local.ts'
+import { GATEWAY_FILES, type GatewayConfig, loadConfig } from './config/config.ts'
+import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
+import { Grants } from './grants/grants.ts'
+import { HostRegistry } from './hosts/registry.ts'
+import { Endings, Jobs } from './jobs/index.ts'
+import { checkpointSigner, TransparencyLog } from './log/index.ts'
+import { createGrpcServer, type Listener, listen } from './server/listener.ts'
+import { addService, Calls } from './server/methods.ts'
+import { attestationService } from './services/attestation.ts'
+import { datasetService } from './services/datasets.ts'
+import { grantService } from './services/grants.ts'
+import { hostService } from './services/hosts.ts'
+import { jobService } from './services/jobs.ts'
+import { logService } from './services/log.ts'
+import { receiptService } from './services/receipts.ts'
+import { openStore, type Store, type StoreOptions } from './store/open-store.ts'
+
+export interface GatewayOptions {
+  /** A gateway folder, see {@link GATEWAY_FILES}. */
+  readonly folder: string
+  /** `host:port` instead of the configured one. */
+  readonly listen?: string
+  /** Default: JSON lines on stderr. Never gets the body of a message. */
+  readonly logger?: Logger
+  readonly clock?: Clock
+  readonly store?: StoreOptions
+}
+
+export interface RunningGateway {
+  readonly name: string
+  /** Where it listens, the port filled in. */
+  readonly address: string
+  /** C2SP verifier key of its log. */
+  readonly logKey: string
+  /** Ends connections, then closes the store. Unfinished jobs are taken up at the next start. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a gateway from its folder.
+ * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `PORT_IN_USE`, `TLS_REJECTED`.
+ */
+export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const config = loadConfig(options.folder)
+  const keys = loadKeys(options.folder)
+  const address = parseAddress(options.listen ?? config.listen)
+  const logger = options.logger ?? pino({ name: 'sealgate-gateway' }, pino.destination({ dest: 2, sync: true }))
+  for (const path of exposedKeyFiles(options.folder)) logger.warn({ path }, 'a key file can be read by others on this machine')
+  const store = await openStore(join(options.folder, GATEWAY_FILES.data), options.store)
+  try {
+    return await serve({ folder: options.folder, config, keys, address, logger, store, clock: options.clock ?? systemClock })
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+interface Parts {
+  readonly folder: string
+  readonly config: GatewayConfig
+  readonly keys: GatewayKeys
+  readonly address: Address
+  readonly logger: Logger
+  readonly store: Store
+  readonly clock: Clock
+}
+
+async function serve({ folder, config, keys, address, logger, store, clock }: Parts): Promise<RunningGateway> {
+  const { db } = store
+  const { limits } = config
+  const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock)
+  const collateral = await loadCollateral(join(folder, GATEWAY_FILES.collateral))
+  const appraiser = new Appraiser(clock, collateral, config.simulatedRoots.map(fromBase64Url))
+  const grants = new Grants(db, log, clock)
+  const registry = new HostRegistry()
+  const gateway = `sealgate-gateway/${packageVersion()}`
+  const endings = new Endings(log, keys.signing, clock, gateway)
+  const jobs = new Jobs({ db, grants, log, hosts: registry, appraiser, endings, clock, limits, logger })
+  const access = new BlobAccess(db, grants)
+  const uploads = new Uploads(store, clock, limits, access.mayBringResult)
+  await uploads.sweep()
+
+  const onboarding = {
+    db,
+    log,
+    appraiser,
+    clock,
+    signingKey: keys.signing,
+    gateway,
+    allowUnknown: config.allowUnknown,
+    attestationSeconds: limits.attestationSeconds,
+  }
+  const grpc = createGrpcServer()
+  const calls = new Calls(logger)
+  addService(grpc, AttestationService, attestationService(appraiser, config.allowUnknown), calls)
+  addService(grpc, DatasetService, datasetService(db, uploads, access), calls)
+  addService(grpc, GrantService, grantService(grants), calls)
+  addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
+  addService(grpc, JobService, jobService(db, jobs), calls)
+  addService(grpc, LogService, logService(log), calls)
+  addService(grpc, ReceiptService, receiptService(db, grants, log), calls)
+  const health = addHealth(grpc)
+
+  await jobs.resume()
+  const bytes = byteHandler({ uploads, folder: store.blobs, readable: (caller, blobId) => access.readable(caller, blobId), logger })
+  const { connections, connectionsPerIdentity } = limits
+  let listener: Listener
+  try {
+    listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
+  } catch (error) {
+    await jobs.close()
+    throw error
+  }
+  const bound = formatAddress(listener.address)
+  logger.info({ name: config.name, address: bound, log: log.origin, simulatedRoots: config.simulatedRoots.length }, 'gateway is listening')
+  return {
+    name: config.name,
+    address: bound,
+    logKey: log.verifierKey,
+    async close() {
+      health.setStatus('', 'NOT_SERVING')
+      calls.stop()
+      await listener.close()
+      await calls.idle()
+      await uploads.close()
+      await jobs.close()
+      await log.settled()
+      await store.close()
+      logger.info('gateway has stopped')
+    },
+  }
+}
+
+function addHealth(grpc: Server): HealthImplementation {
+  const health = new HealthImplementation({ '': 'SERVING' })
+  health.addToServer(grpc)
+  return health
+}
+
+/** The same two folders up from `src/gateway` and `dist/gateway`. */
+function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}

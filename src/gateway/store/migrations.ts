@@ -1,0 +1,54 @@
+import { type Kysely, type Migration, type MigrationProvider, sql } from 'kysely'
+
+/** Each statement of the first schema. STRICT: SQLite then refuses values of another type. */
+const FIRST = [
+  `create table blobs (
+     blob_id text primary key, kind text not null, header blob not null, root blob not null, size integer not null,
+     digest blob not null, owner text not null, job_id text, created_at integer not null) strict, without rowid`,
+  `create index blobs_by_owner on blobs (owner, kind)`,
+  `create table uploads (
+     upload_id text primary key, blob_id text not null, kind text not null, header blob not null, root blob not null,
+     size integer not null, owner text not null, job_id text, received integer not null, committed integer not null,
+     touched_at integer not null, unique (owner, blob_id)) strict, without rowid`,
+  `create table grants (
+     digest text primary key, jws blob not null, policy blob not null, put_by text not null, created_at integer not null) strict, without rowid`,
+  `create index grants_by_client on grants (put_by)`,
+  `create table revocations (grant_digest text primary key, jws blob not null, created_at integer not null) strict, without rowid`,
+  `create table jobs (
+     job_id text primary key, digest text not null unique, contract blob not null, creator text not null, state text not null,
+     host text, checkpoint text, evidence blob, appraisal blob, endorsements text not null, ear blob, intent blob,
+     release_index integer, sealed_keys blob, placement text not null, created_at integer not null) strict, without rowid`,
+  `create index jobs_by_creator on jobs (creator)`,
+  `create index jobs_by_state on jobs (state)`,
+  `create table job_grants (
+     job_id text not null, position integer not null, grant_digest text not null, nonce blob not null,
+     primary key (job_id, position)) strict, without rowid`,
+  `create index job_grants_by_grant on job_grants (grant_digest)`,
+  `create table transitions (
+     job_id text not null, seq integer not null, state text not null, at integer not null, reason text not null, code text not null,
+     primary key (job_id, seq)) strict, without rowid`,
+  `create table use_slots (
+     grant_digest text not null, k integer not null, job_id text not null, primary key (grant_digest, k)) strict, without rowid`,
+  `create table log_leaves (
+     idx integer primary key, leaf blob not null, hash blob not null, checkpoint_id integer not null) strict`,
+  `create unique index log_leaves_by_hash on log_leaves (hash)`,
+  `create table log_nodes (
+     level integer not null, idx integer not null, hash blob not null, primary key (level, idx)) strict, without rowid`,
+  `create table log_tags (tag text primary key, idx integer not null) strict, without rowid`,
+  `create table log_openings (idx integer primary key, salt blob not null, opening blob not null) strict`,
+  `create table log_checkpoints (id integer primary key, size integer not null, time integer not null, note text not null) strict`,
+  `create table receipts (
+     job_id text primary key, type text not null, jws blob not null, log_index integer not null, result_blob_id text) strict, without rowid`,
+  `create table hosts (
+     name text primary key, runners text not null, appraisal blob, accepted integer not null, expires_at integer not null,
+     seen_at integer not null) strict, without rowid`,
+]
+
+const first: Migration = {
+  async up(db: Kysely<unknown>) {
+    for (const statement of FIRST) await sql.raw(statement).execute(db)
+  },
+}
+
+/** Every schema change, by name, in order. A change is added, never edited. */
+export const migrations: MigrationProvider = { getMigrations: () => Promise.resolve({ '0001-first': first }) }

@@ -1,0 +1,172 @@
+import type { Generated } from 'kysely'
+
+/** Longest answer to a listing: the newest rows that surely fit one message of 4 MiB. */
+export const LIST_LIMIT = 500
+
+/** Rows as SQLite keeps them. Instants are milliseconds since the epoch; digests and ids base64url; lists JSON text. */
+export interface Tables {
+  blobs: BlobRow
+  uploads: UploadRow
+  grants: GrantRow
+  revocations: RevocationRow
+  jobs: JobRow
+  job_grants: JobGrantRow
+  transitions: TransitionRow
+  use_slots: UseSlotRow
+  log_leaves: LogLeafRow
+  log_nodes: LogNodeRow
+  log_tags: LogTagRow
+  log_openings: LogOpeningRow
+  log_checkpoints: LogCheckpointRow
+  receipts: ReceiptRow
+  hosts: HostRow
+}
+
+export type BlobKind = 'dataset' | 'result'
+
+export interface BlobRow {
+  /** SHA-256 of the header; name of the file in the blob folder. */
+  blob_id: string
+  kind: BlobKind
+  header: Uint8Array
+  /** Merkle root over the ciphertext segments, 32 bytes. */
+  root: Uint8Array
+  size: number
+  /** SHA-256 of the whole file, 32 bytes. */
+  digest: Uint8Array
+  /** `client:NAME` or `host:NAME`. */
+  owner: string
+  /** Results only. */
+  job_id: string | null
+  created_at: number
+}
+
+export interface UploadRow {
+  upload_id: string
+  blob_id: string
+  kind: BlobKind
+  header: Uint8Array
+  root: Uint8Array
+  size: number
+  owner: string
+  job_id: string | null
+  /** Bytes that were fsynced. */
+  received: number
+  committed: 0 | 1
+  touched_at: number
+}
+
+export interface GrantRow {
+  digest: string
+  jws: Uint8Array
+  policy: Uint8Array
+  put_by: string
+  created_at: number
+}
+
+export interface RevocationRow {
+  grant_digest: string
+  jws: Uint8Array
+  created_at: number
+}
+
+export interface JobRow {
+  job_id: string
+  digest: string
+  contract: Uint8Array
+  creator: string
+  state: string
+  host: string | null
+  /** Checkpoint that went into the nonce of the present offer. */
+  checkpoint: string | null
+  /** JSON form of the evidence bundle. */
+  evidence: Uint8Array | null
+  /** Canonical JSON: checks and claims of the appraisal. */
+  appraisal: Uint8Array | null
+  /** JSON list of base64url DER: collateral as used. */
+  endorsements: string
+  ear: Uint8Array | null
+  intent: Uint8Array | null
+  /** Place of the release intent in the log. */
+  release_index: number | null
+  /** ReleaseKeysRequest as received: keys sealed to the enclave. */
+  sealed_keys: Uint8Array | null
+  /** JSON: reasons for and against each host. */
+  placement: string
+  created_at: number
+}
+
+export interface JobGrantRow {
+  job_id: string
+  position: number
+  grant_digest: string
+  nonce: Uint8Array
+}
+
+export interface TransitionRow {
+  job_id: string
+  seq: number
+  state: string
+  at: number
+  reason: string
+  code: string
+}
+
+export interface UseSlotRow {
+  grant_digest: string
+  k: number
+  job_id: string
+}
+
+export interface LogLeafRow {
+  idx: number
+  leaf: Uint8Array
+  hash: Uint8Array
+  /** Checkpoint that was signed with this leaf's batch. */
+  checkpoint_id: number
+}
+
+/** Hash of the complete subtree over leaves [idx·2^level, (idx+1)·2^level). */
+export interface LogNodeRow {
+  level: number
+  idx: number
+  hash: Uint8Array
+}
+
+export interface LogTagRow {
+  tag: string
+  idx: number
+}
+
+export interface LogOpeningRow {
+  idx: number
+  salt: Uint8Array
+  opening: Uint8Array
+}
+
+export interface LogCheckpointRow {
+  id: Generated<number>
+  size: number
+  /** Seconds since the epoch, as cosigned. */
+  time: number
+  note: string
+}
+
+export interface ReceiptRow {
+  job_id: string
+  type: string
+  /** General JWS. */
+  jws: Uint8Array
+  log_index: number
+  result_blob_id: string | null
+}
+
+export interface HostRow {
+  name: string
+  runners: string
+  /** Canonical JSON of the newest appraisal. */
+  appraisal: Uint8Array | null
+  accepted: 0 | 1
+  expires_at: number
+  seen_at: number
+}
