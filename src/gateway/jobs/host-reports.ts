@@ -77,7 +77,7 @@ export class HostReports {
       const bundle = readBundle(wire)
       if (bundle === null) return this.#unplace(facts, 'NO_HOST', 'sent evidence that cannot be read')
       const documents = policies.map((p) => p.document)
-      const { appraisal } = await appraiser.appraise(bundle.bundle, {
+      const { appraisal, collateral } = await appraiser.appraise(bundle.bundle, {
         role: 'job',
         job: row.digest,
         nonce: await jobNonce(row.digest, nonces, row.checkpoint ?? ''),
@@ -88,7 +88,7 @@ export class HostReports {
       const set = {
         evidence: bundle.bytes,
         appraisal: encodeAppraisal(appraisal),
-        endorsements: JSON.stringify(appraiser.collateral.map(toBase64Url)),
+        endorsements: JSON.stringify(collateral.map(toBase64Url)),
         ear: encodeCanonical(attestationResult(appraisal, endings.gateway) as unknown as Json),
       }
       if (appraisal.accepted)

@@ -1,7 +1,14 @@
+import { DEFAULT_HPKE_SUITE, HPKE_SUITES, type HpkeSuiteName } from '../../verify/documents/keys.ts'
+import type { Policy } from '../../verify/documents/policy.ts'
 import type { JobCore } from './core.ts'
 import { type Candidate, choosePlace, type PlacementReason } from './placement.ts'
 import type { JobFacts } from './records.ts'
 import { ON_HOST } from './states.ts'
+
+/** The suite that every policy allows, the stronger first. Without one the release will be refused, and says why. */
+function sharedSuite(policies: readonly Policy[]): HpkeSuiteName {
+  return HPKE_SUITES.find((suite) => policies.every((p) => p.suites.includes(suite))) ?? DEFAULT_HPKE_SUITE
+}
 
 /** Finds hosts for jobs and offers them. One round at a time, so that no host is taken twice. */
 export class Placer {
@@ -32,9 +39,15 @@ export class Placer {
   }
 
   /** Sends the offer of a placed job, also again: the agent answers the same offer the same way. */
-  offer({ row, nonces }: JobFacts): void {
+  offer({ row, nonces, policies }: JobFacts): void {
     if (row.host === null || row.checkpoint === null) return
-    const jobOffer = { jobId: row.job_id, contractJws: row.contract, ownerNonces: [...nonces], checkpoint: row.checkpoint }
+    const jobOffer = {
+      jobId: row.job_id,
+      contractJws: row.contract,
+      ownerNonces: [...nonces],
+      checkpoint: row.checkpoint,
+      kemSuite: sharedSuite(policies.map((p) => p.document)),
+    }
     this.#core.means.hosts.send(row.host, { jobOffer })
   }
 

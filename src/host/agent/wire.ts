@@ -1,6 +1,6 @@
 import { bytesOf, entryFromWire, type sealgate } from '../../rpc/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { HPKE_SUITES } from '../../verify/documents/keys.ts'
+import { HPKE_SUITES, type HpkeSuiteName } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { KeyRelease } from '../job/job.ts'
 import type { Offer } from '../job/offer.ts'
@@ -20,6 +20,7 @@ export function offerFromWire(wire: sealgate.v1.IJobOffer): Offer {
     jobId: jobIdFromWire(wire.jobId),
     contract: bytesOf(wire.contractJws),
     ownerNonces: (wire.ownerNonces ?? []).map(bytesOf),
+    kemSuite: suiteOf(wire.kemSuite),
     checkpoint: wire.checkpoint ?? '',
   }
 }
@@ -37,7 +38,16 @@ export function releaseFromWire(wire: sealgate.v1.IKeyRelease): KeyRelease {
 }
 
 function keyFromWire(wire: sealgate.v1.ISealedKey): SealedKey {
-  const suite = HPKE_SUITES.find((name) => name === wire.suite)
-  if (suite === undefined) throw new AttestError('SUITE_UNSUPPORTED', 'a key is sealed with an unknown suite', { at: 'release.keys' })
-  return { header: toBase64Url(bytesOf(wire.headerDigest)), suite, enc: bytesOf(wire.enc), ciphertext: bytesOf(wire.ciphertext) }
+  return {
+    header: toBase64Url(bytesOf(wire.headerDigest)),
+    suite: suiteOf(wire.suite),
+    enc: bytesOf(wire.enc),
+    ciphertext: bytesOf(wire.ciphertext),
+  }
+}
+
+function suiteOf(name: string | null | undefined): HpkeSuiteName {
+  const suite = HPKE_SUITES.find((known) => known === name)
+  if (suite === undefined) throw new AttestError('SUITE_UNSUPPORTED', 'the gateway names an unknown HPKE suite', { at: 'suite' })
+  return suite
 }

@@ -1,6 +1,6 @@
 import type { BaseLogger } from 'pino'
 import type { EvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
-import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../verify/documents/keys.ts'
+import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { RECEIPT_TYP } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Attester } from '../attesters/attester.ts'
@@ -72,7 +72,7 @@ export class Job {
    */
   static async begin(offer: CheckedOffer, means: JobMeans): Promise<Job> {
     await means.runner.prepare(offer.contract.image)
-    const keys = await JobKeys.create(DEFAULT_HPKE_SUITE, means.clock.nowMs())
+    const keys = await JobKeys.create(offer.offer.kemSuite, means.clock.nowMs())
     try {
       const { nonce, job } = offer
       const subject = { role: 'job' as const, nonce, kem: keys.kem, sig: keys.sig, tls: null, config: means.config, job }

@@ -1,6 +1,7 @@
 import { constraintChecks } from '../../verify/appraise/index.ts'
 import { CONTRACT_TYP, type Contract, parseContract, type RunnerKind } from '../../verify/documents/contract.ts'
 import { jobNonce } from '../../verify/documents/job-nonce.ts'
+import type { HpkeSuiteName } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { readSigned } from './read-release.ts'
 
@@ -13,6 +14,8 @@ export interface Offer {
   readonly ownerNonces: readonly Uint8Array[]
   /** C2SP signed note: the newest checkpoint when the offer was made. Goes into the nonce, is not verified here. */
   readonly checkpoint: string
+  /** For the job's KEM key. The releaser decides by its own policies whether it seals to such a key. */
+  readonly kemSuite: HpkeSuiteName
 }
 
 /** A job that this host could run. */

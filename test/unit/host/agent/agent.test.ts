@@ -130,7 +130,15 @@ async function start(changes: { attester?: Attester; failures?: AttestError[] } 
 const tick = (stage: Stage) => (): void => stage.clock.wakeNext()
 
 function offer(session: FakeSession, of: Scene, nonces = ownerNonces): void {
-  session.say({ jobOffer: { jobId: of.contract.jobId, contractJws: of.contractJws, ownerNonces: nonces, checkpoint: 'note' } })
+  session.say({
+    jobOffer: {
+      jobId: of.contract.jobId,
+      contractJws: of.contractJws,
+      ownerNonces: nonces,
+      checkpoint: 'note',
+      kemSuite: DEFAULT_HPKE_SUITE,
+    },
+  })
 }
 
 async function attestedBy(of: Scene, bundle: EvidenceBundle): Promise<Attested & { readonly binding: Binding }> {

@@ -97,7 +97,13 @@ async function begin(of: Scene, workload: Workload = echo): Promise<Stage> {
     releaseWaitMs: 60_000,
     onProgress: (phase) => phases.push(phase),
   }
-  const offer = { jobId: of.contract.jobId, contract: of.contractJws, ownerNonces: [testBytes('nonce', 32)], checkpoint: 'a checkpoint' }
+  const offer = {
+    jobId: of.contract.jobId,
+    contract: of.contractJws,
+    ownerNonces: [testBytes('nonce', 32)],
+    checkpoint: 'a checkpoint',
+    kemSuite: DEFAULT_HPKE_SUITE,
+  }
   const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', memoryBytes: 2 ** 40 }), means)
   const binding = parseBinding(job.evidence.binding)
   const attested: Attested = {
@@ -371,7 +377,13 @@ describe('a job that is declined', () => {
     const runner = new FakeRunner(echo)
     const outbox = await Outbox.open(await openDurableFiles(folder))
     const attester = { ...fakeAttester, attest: () => Promise.reject(new AttestError('ATTESTER_UNAVAILABLE', 'gone')) }
-    const offer = { jobId: scene.contract.jobId, contract: scene.contractJws, ownerNonces: [testBytes('n', 32)], checkpoint: 'c' }
+    const offer = {
+      jobId: scene.contract.jobId,
+      contract: scene.contractJws,
+      ownerNonces: [testBytes('n', 32)],
+      checkpoint: 'c',
+      kemSuite: DEFAULT_HPKE_SUITE,
+    }
     const checked = await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', memoryBytes: 2 ** 40 })
     const means = { attester, runner, outbox, clock: new FakeClock(), transfers: new FakeTransfers() }
     const rest = { logger: pino({ enabled: false }), config: utf8('{}'), agent: 'a', releaseWaitMs: 1, onProgress: () => {} }

@@ -71,7 +71,13 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
   transfers.headers.set(header, scene.header)
   transfers.files.set(header, spoilData ? scene.file.map((b, i) => (i === scene.file.length - 1 ? b ^ 1 : b)) : scene.file)
   const outbox = await Outbox.open(await openDurableFiles(folder))
-  const offer = { jobId: scene.contract.jobId, contract: scene.contractJws, ownerNonces: [ownerNonce], checkpoint }
+  const offer = {
+    jobId: scene.contract.jobId,
+    contract: scene.contractJws,
+    ownerNonces: [ownerNonce],
+    checkpoint,
+    kemSuite: DEFAULT_HPKE_SUITE,
+  }
   const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', memoryBytes: 2 ** 40 }), {
     attester: simulatedAttester(platform, fromHex(MEASUREMENT)),
     runner: new FakeRunner((inputs) => ({ outputs: { 'copy.csv': inputs.get('data.csv') ?? new Uint8Array() } })),
