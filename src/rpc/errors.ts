@@ -100,6 +100,8 @@ export function fromServiceError(error: ServiceError): AttestError {
     return new AttestError(info.reason, error.details, at === undefined ? { cause: error } : { at, cause: error })
   }
   if (error.code === S.UNAVAILABLE) return new AttestError('GATEWAY_UNREACHABLE', 'the gateway does not answer', { cause: error })
+  // A gateway of ours says INTERNAL with details: without them it is our side that could not make sense of what came.
+  if (error.code === S.INTERNAL) return new AttestError('GATEWAY_UNREACHABLE', 'what came from the gateway is no answer', { cause: error })
   if (error.code === S.DEADLINE_EXCEEDED) return new AttestError('DEADLINE', 'the gateway did not answer in time', { cause: error })
   if (error.code === S.CANCELLED) return new AttestError('CANCELLED', 'the call was cancelled', { cause: error })
   if (error.code === S.RESOURCE_EXHAUSTED)

@@ -14,7 +14,7 @@ import { AttestError } from '../verify/errors.ts'
 import { encodeCanonical } from '../verify/formats/canonical-json.ts'
 import { type KemKey, unwrap, wrap } from './hpke.ts'
 import { checkKeyCommitment, keyCommitment } from './key-commitment.ts'
-import { type RandomBytes, Secret } from './secret.ts'
+import { draw, type RandomBytes, Secret } from './secret.ts'
 
 const DEK_SIZE = 32
 const SALT_SIZE = 32
@@ -47,7 +47,7 @@ export interface NewDataset {
 
 /** Makes the header of a new dataset, with a new key. */
 export async function createDatasetHeader({ plaintextSize, owner, legal, random }: NewDataset): Promise<KeyedHeader<DatasetHeader>> {
-  const datasetId = toBase64Url(random(DATASET_ID_SIZE))
+  const datasetId = toBase64Url(draw(random, DATASET_ID_SIZE))
   const { dek, ...sealed } = await newKey(plaintextSize, random)
   return keyed({ ...sealed, kind: 'dataset', datasetId, owner, legal }, dek)
 }
@@ -93,8 +93,8 @@ async function resultAad(job: string, recipient: string): Promise<Uint8Array> {
 type SealedFields = Pick<Header, 'v' | 'suite' | 'plaintextSize' | 'salt' | 'keyCommitment'>
 
 async function newKey(plaintextSize: number, random: RandomBytes): Promise<SealedFields & { readonly dek: Secret }> {
-  const salt = random(SALT_SIZE)
-  const dek = new Secret(random(DEK_SIZE))
+  const salt = draw(random, SALT_SIZE)
+  const dek = new Secret(draw(random, DEK_SIZE))
   const commitment = await keyCommitment(dek, salt)
   return { v: 1, suite: STREAM_SUITE, plaintextSize, salt: toBase64Url(salt), keyCommitment: toBase64Url(commitment), dek }
 }

@@ -3,7 +3,7 @@ import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KDF_HKDF_SHA384, KEM_DH
 import { fromBase64Url, toBase64Url, utf8 } from '../verify/bytes/bytes.ts'
 import type { HpkePublicKey, HpkeSuiteName } from '../verify/documents/keys.ts'
 import { AttestError } from '../verify/errors.ts'
-import { type RandomBytes, Secret } from './secret.ts'
+import { draw, type RandomBytes, Secret } from './secret.ts'
 
 /**
  * The hybrid KEM comes from hpke-noble on every runtime: Node 20 has no ML-KEM of its own, and one implementation
@@ -33,9 +33,7 @@ export interface Wrapped {
  * the caller's.
  */
 export async function generateKemKey(suite: HpkeSuiteName, random: RandomBytes): Promise<KemKey> {
-  const { KEM } = suiteOf(suite)
-  const ikm = random(KEM.Nsk)
-  if (ikm.length !== KEM.Nsk) throw new AttestError('INTERNAL', `want ${KEM.Nsk} random bytes`)
+  const ikm = draw(random, suiteOf(suite).KEM.Nsk)
   const pair = await suiteOf(suite).DeriveKeyPair(ikm, true)
   ikm.fill(0)
   return kemKey(suite, pair)

@@ -36,3 +36,10 @@ export class Secret {
 
 /** Fills a new array with random bytes. The pure rooms take randomness as an argument. */
 export type RandomBytes = (size: number) => Uint8Array
+
+/** Draws random bytes and makes sure that there are as many as were asked for. */
+export function draw(random: RandomBytes, size: number): Uint8Array {
+  const bytes = random(size)
+  if (bytes.length !== size) throw new AttestError('INTERNAL', `the random source gave ${bytes.length} of ${size} bytes`)
+  return bytes
+}

@@ -4,7 +4,7 @@ import type { AeadKey } from '../verify/crypto/types.ts'
 import { parseHeader } from '../verify/documents/header.ts'
 import { AttestError } from '../verify/errors.ts'
 import { checkKeyCommitment } from './key-commitment.ts'
-import type { Secret } from './secret.ts'
+import { draw, type RandomBytes, type Secret } from './secret.ts'
 import { STREAM_HEADER_SIZE, segmentCount, segmentSpan } from './sizes.ts'
 
 const SALT_SIZE = 32
@@ -65,10 +65,7 @@ export class SegmentCipher {
   }
 }
 
-/** 0x28 ‖ salt ‖ nonce prefix. @param random - Exactly {@link STREAM_RANDOM_SIZE} bytes. */
-export function encodeStreamHeader(random: Uint8Array): Uint8Array {
-  if (random.length !== STREAM_RANDOM_SIZE) throw new AttestError('INTERNAL', `want ${STREAM_RANDOM_SIZE} random bytes`)
-  return concat(Uint8Array.of(STREAM_HEADER_SIZE), random)
+/** 0x28 ‖ salt ‖ nonce prefix, fresh for each sealing. */
+export function createStreamHeader(random: RandomBytes): Uint8Array {
+  return concat(Uint8Array.of(STREAM_HEADER_SIZE), draw(random, SALT_SIZE + NONCE_PREFIX_SIZE))
 }
-
-export const STREAM_RANDOM_SIZE: number = SALT_SIZE + NONCE_PREFIX_SIZE

@@ -3,7 +3,7 @@ import { parseHeader } from '../verify/documents/header.ts'
 import { AttestError } from '../verify/errors.ts'
 import { Gatherer } from './gatherer.ts'
 import type { RandomBytes, Secret } from './secret.ts'
-import { encodeStreamHeader, SegmentCipher, STREAM_RANDOM_SIZE } from './segments.ts'
+import { createStreamHeader, SegmentCipher } from './segments.ts'
 import { ciphertextSize, STREAM_HEADER_SIZE, segmentSpan, TAG_SIZE } from './sizes.ts'
 
 /** Bytes in chunks of any size: Node streams, Web Streams and generators are such sources. */
@@ -23,7 +23,7 @@ export interface SealOptions {
  *   what was yielded until then is no valid file.
  */
 export async function* sealStream(plaintext: Chunks, options: SealOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const streamHeader = encodeStreamHeader(options.random(STREAM_RANDOM_SIZE))
+  const streamHeader = createStreamHeader(options.random)
   const cipher = await SegmentCipher.create(options.header, streamHeader, options.dek)
   yield streamHeader
   const gathered = new Gatherer()

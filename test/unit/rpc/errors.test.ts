@@ -30,6 +30,7 @@ describe('errors on the wire', () => {
 
   it.each([
     [status.UNAVAILABLE, 'GATEWAY_UNREACHABLE'],
+    [status.INTERNAL, 'GATEWAY_UNREACHABLE'],
     [status.DEADLINE_EXCEEDED, 'DEADLINE'],
     [status.CANCELLED, 'CANCELLED'],
     [status.RESOURCE_EXHAUSTED, 'LIMIT_EXCEEDED'],

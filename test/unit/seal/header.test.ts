@@ -45,6 +45,13 @@ describe('a dataset header', () => {
     expect(a.dek.expose()).not.toEqual(b.dek.expose())
   })
 
+  it('is not made from a random source that runs short', async () => {
+    const short = (size: number): Uint8Array => new Uint8Array(size - 1)
+    const made = createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random: short })
+    await expect(made).rejects.toMatchObject({ code: 'INTERNAL' })
+    await expect(generateKemKey(DEFAULT_HPKE_SUITE, short)).rejects.toMatchObject({ code: 'INTERNAL' })
+  })
+
   it('is refused when it would not be read back', async () => {
     const make = (plaintextSize: number, who: string) =>
       outcomeOf(() => createDatasetHeader({ plaintextSize, owner: who, legal: LEGAL, random: fixedRandom('c') }))

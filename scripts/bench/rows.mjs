@@ -1,0 +1,57 @@
+/**
+ * Every row: `unit`, what it stands `against`, whether `better` is higher or lower, `env` for its process if it needs any,
+ * in how many `processes` it is run where one is not like the next, and how to load what measures it: a function that
+ * gives `{value, reference, ratio, spread}`, ratio = value / reference, and `against` where that is known only then.
+ * Rows are loaded one by one: what a row does not use would make the collection of its garbage dearer.
+ */
+const seal = () => import('./rows/seal.mjs')
+const upload = () => import('./rows/upload.mjs')
+const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
+const TLS = 'a bare TLS 1.3 socket to a process that discards'
+/** glibc gives back and fetches again each buffer of 1 MiB; told to keep them, both sides run at the speed of the cipher. */
+const malloc = { MALLOC_MMAP_THRESHOLD_: '67108864', MALLOC_TRIM_THRESHOLD_: '268435456', MALLOC_TOP_PAD_: '16777216' }
+
+export const rows = [
+  {
+    id: 'verify.snp.warm',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'one bare ECDSA P-384 verify, key imported',
+    load: async () => (await import('./rows/verify-snp.mjs')).warm,
+  },
+  { id: 'seal.encrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).encrypt },
+  { id: 'seal.decrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).decrypt },
+  {
+    id: 'seal.encrypt.malloc',
+    unit: 'MB/cpu-s',
+    better: 'higher',
+    against: `${GCM}, both with malloc set`,
+    env: malloc,
+    processes: 3,
+    load: async () => (await seal()).encrypt,
+  },
+  {
+    id: 'seal.decrypt.malloc',
+    unit: 'MB/cpu-s',
+    better: 'higher',
+    against: `${GCM}, both with malloc set`,
+    env: malloc,
+    processes: 3,
+    load: async () => (await seal()).decrypt,
+  },
+  { id: 'upload', unit: 'MB/s', better: 'higher', against: TLS, load: async () => (await upload()).direct },
+  {
+    id: 'upload.rtt20',
+    unit: 'MB/s',
+    better: 'higher',
+    against: `${TLS}, both through a proxy that adds 20 ms`,
+    load: async () => (await upload()).roundTrip20,
+  },
+  {
+    id: 'job.overhead',
+    unit: 'ms/job',
+    better: 'lower',
+    against: 'a bare run of the same workload',
+    load: async () => (await import('./rows/job.mjs')).overhead,
+  },
+]
