@@ -1,0 +1,109 @@
+import { crypto } from '#crypto'
+import { issueFlattenedJws, Secret } from '../seal/index.ts'
+import { instantOf } from '../verify/appraise/index.ts'
+import { toBase64Url } from '../verify/bytes/bytes.ts'
+import { encodeGrant, encodeRevocation, GRANT_TYP, type Grant, parseGrant, REVOCATION_TYP } from '../verify/documents/grant.ts'
+import { parsePolicy } from '../verify/documents/policy.ts'
+import { useKeyCommitment } from '../verify/documents/use-slot.ts'
+import { AttestError } from '../verify/errors.ts'
+import { verifyFlattenedJws } from '../verify/formats/jws.ts'
+import type { Client, RemoteGrant } from './client.ts'
+import { type Owner, random } from './owner.ts'
+
+/** What an owner decides about a grant; the rest follows from the owner's keys. */
+export type GrantTerms = Pick<Grant, 'datasets' | 'images' | 'argv' | 'env' | 'purposes' | 'uses' | 'jurisdictions' | 'agreement'> & {
+  /** Thumbprints; the owner's own submit key where empty. */
+  readonly submitters: readonly string[]
+  /** Digests of HPKE keys; the owner's own recipient key where empty. */
+  readonly recipients: readonly string[]
+  /** From now. */
+  readonly validForSeconds: number
+}
+
+export interface IssuedGrant {
+  /** SHA-256 of the grant: its id at the gateway. */
+  readonly grantId: string
+  readonly grant: Grant
+}
+
+/** Clocks of owner and log differ a little; a grant is valid from just before it is made. */
+const SKEW_SECONDS = 60
+
+/**
+ * Signs a grant, keeps its use key in the keyring and hands it to the gateway.
+ * @param policy - Canonical bytes of the policy that must hold.
+ * @param now - Seconds since the epoch.
+ */
+export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms, policy: Uint8Array, now: number): Promise<IssuedGrant> {
+  parsePolicy(policy)
+  const useKey = new Secret(random(32))
+  try {
+    const grant: Grant = {
+      v: 1,
+      grantId: toBase64Url(random(16)),
+      datasets: sorted(terms.datasets),
+      images: terms.images,
+      argv: terms.argv,
+      env: terms.env,
+      submitters: sorted(terms.submitters.length > 0 ? terms.submitters : [owner.submitThumbprint]),
+      recipients: sorted(terms.recipients.length > 0 ? terms.recipients : [owner.recipientDigest]),
+      purposes: sorted(terms.purposes),
+      policy: await digestOf(policy),
+      uses: terms.uses,
+      useKeyCommitment: await useKeyCommitment(useKey.expose()),
+      notBefore: instantOf(now - SKEW_SECONDS),
+      expires: instantOf(now + terms.validForSeconds),
+      release: 'direct',
+      jurisdictions: sorted(terms.jurisdictions),
+      agreement: terms.agreement,
+    }
+    const bytes = encodeGrant(grant)
+    const grantId = await digestOf(bytes)
+    // The use key first: a crash in between leaves a key without a grant, never a grant that nobody can use.
+    await owner.keyring.putGrant(grantId, useKey)
+    const answered = await client.putGrant(await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey), policy)
+    if (answered !== grantId) throw new AttestError('INTERNAL', 'the gateway stored the grant under another id')
+    return { grantId, grant }
+  } finally {
+    useKey.wipe()
+  }
+}
+
+/** A grant of this owner with the policy that it names, both checked. */
+export interface OwnGrant {
+  readonly grantId: string
+  readonly grant: Grant
+  readonly jws: Uint8Array
+  readonly policy: Uint8Array
+  readonly revoked: boolean
+}
+
+/**
+ * Checks a grant that the gateway keeps for this owner: signed by the owner, under this id, with the policy that it names.
+ * @throws AttestError `SIGNATURE_INVALID`, `GRANT_DENIED` for somebody else's, `DOCUMENT_INVALID`.
+ */
+export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<OwnGrant> {
+  const { payload, digest, signers } = await verifyFlattenedJws(remote.jws, GRANT_TYP, 'grant')
+  if (digest !== remote.grantId) throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another grant', { at: 'grant' })
+  if (signers[0]?.thumbprint !== owner.grantThumbprint) throw new AttestError('GRANT_DENIED', `grant ${digest} was signed by another owner`)
+  const grant = parseGrant(payload)
+  if ((await digestOf(remote.policy)) !== grant.policy) {
+    throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another policy than the grant names', { at: 'grant.policy' })
+  }
+  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked: remote.revoked }
+}
+
+/** Takes a grant back. Effective at the next release. @param now - Seconds since the epoch. */
+export async function revokeGrant(client: Client, owner: Owner, grantId: string, now: number): Promise<void> {
+  const revocation = encodeRevocation({ v: 1, grant: grantId, revokedAt: instantOf(now) })
+  await client.revokeGrant(await issueFlattenedJws(revocation, REVOCATION_TYP, owner.grantKey))
+}
+
+/** base64url SHA-256. */
+export async function digestOf(bytes: Uint8Array): Promise<string> {
+  return toBase64Url(await crypto.digest('SHA-256', bytes))
+}
+
+function sorted(values: readonly string[]): readonly string[] {
+  return [...new Set(values)].sort()
+}

@@ -1,0 +1,32 @@
+export {
+  Client,
+  type RemoteBlob,
+  type RemoteEvidence,
+  type RemoteGrant,
+  type RemoteHost,
+  type SealedKeyMessage,
+} from './client.ts'
+export { exists, fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, replaceFile, writeNew } from './files.ts'
+export {
+  encodeIdentity,
+  FILES,
+  type Identity,
+  type IdentityFile,
+  loadIdentity,
+  loadPolicyBytes,
+  loadTrustFile,
+  MAX_FILE_SIZE,
+} from './folder.ts'
+export { checkOwnGrant, digestOf, type GrantTerms, type IssuedGrant, issueGrant, type OwnGrant, revokeGrant } from './grants.ts'
+export { checkEvidence, describeFailures, type EvidenceQuestion, type TrustedEnclave } from './job/check-evidence.ts'
+export { DEFAULT_LIMITS } from './job/contract.ts'
+export { type CheckedReceipt, checkReceipt, type ReceiptExpectation } from './job/receipt.ts'
+export { fetchResults, type OpenedResults } from './job/results.ts'
+export { type JobEvent, type JobReport, type JobRequest, runJob } from './job/run-job.ts'
+export { isFinal, type JobStateName, type JobView, type TransitionView } from './job-view.ts'
+export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
+export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
+export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
+export { createPolicy, type PolicyChoices } from './policy.ts'
+export { pushDataset } from './push-dataset.ts'
+export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './seal-dataset.ts'

@@ -1,0 +1,91 @@
+import { appraisePolicy, constraintChecks, policiesAllow } from '../../verify/appraise/index.ts'
+import { fromBase64Url } from '../../verify/bytes/bytes.ts'
+import type { Contract } from '../../verify/documents/contract.ts'
+import { evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
+import { jobNonce } from '../../verify/documents/job-nonce.ts'
+import { type HpkePublicKey, hpkeKeyDigest } from '../../verify/documents/keys.ts'
+import type { Policy } from '../../verify/documents/policy.ts'
+import type { TrustFile } from '../../verify/documents/trust.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { accepts, type Check } from '../../verify/verdict.ts'
+import { verifyBundle } from '../../verify/verify-bundle.ts'
+import type { RemoteEvidence } from '../client.ts'
+import { digestOf } from '../grants.ts'
+
+/** What the evidence must be about. Everything here is the releaser's own; only `evidence` came from the gateway. */
+export interface EvidenceQuestion {
+  readonly evidence: RemoteEvidence
+  readonly contract: Contract
+  readonly jobDigest: string
+  /** In the order of the job's grants. */
+  readonly ownerNonces: readonly Uint8Array[]
+  /** Of every grant. */
+  readonly policies: readonly Policy[]
+  readonly trust: TrustFile
+  readonly at: Date
+}
+
+/** An enclave to which a key may be sealed. */
+export interface TrustedEnclave {
+  readonly kem: HpkePublicKey
+  readonly kemDigest: string
+  readonly bindingDigest: string
+  readonly evidenceDigest: string
+  readonly simulated: boolean
+  readonly measurement: string | null
+  readonly checks: readonly Check[]
+}
+
+/**
+ * Verifies job evidence for a release: genuine, fresh for this job and these nonces, and good enough for every policy.
+ * The gateway's own verdict is not looked at.
+ * @throws AttestError `EVIDENCE_REJECTED` naming each failed check, `POLICY_DENIED`.
+ */
+export async function checkEvidence(question: EvidenceQuestion): Promise<TrustedEnclave> {
+  const { evidence, contract, jobDigest, ownerNonces, policies, trust, at } = question
+  const nonce = await jobNonce(jobDigest, ownerNonces, evidence.checkpoint)
+  const verdict = await verifyBundle(evidence.bundle, {
+    collateral: evidence.endorsements,
+    trustAnchors: trust.simulatedRoots.map(fromBase64Url),
+    at,
+    nonce,
+    job: jobDigest,
+    role: 'job',
+    allowUnknown: sharedUnknowns(policies),
+  })
+  if (verdict.decision !== 'accept') throw rejected(verdict.checks, verdict.error?.message)
+  const { binding } = verdict.claims
+  const appraisal = policies.flatMap((policy) => appraisePolicy(verdict.claims, policy, at))
+  if (!accepts(appraisal)) throw rejected(appraisal)
+  const demands = [
+    ...policiesAllow({ contract, policies, kem: binding.kem, log: null }),
+    ...constraintChecks(contract, { tee: verdict.claims.tee, gpus: 0 }),
+  ]
+  if (!accepts(demands)) throw new AttestError('POLICY_DENIED', describeFailures(demands))
+  return {
+    kem: binding.kem,
+    kemDigest: await hpkeKeyDigest(binding.kem),
+    bindingDigest: await digestOf(evidence.bundle.binding),
+    evidenceDigest: await evidenceDigest(evidence.bundle),
+    simulated: verdict.claims.simulated,
+    measurement: verdict.claims.measurement,
+    checks: [...verdict.checks, ...appraisal, ...demands],
+  }
+}
+
+/** An unknown is accepted only if every policy accepts it. */
+function sharedUnknowns(policies: readonly Policy[]): Policy['appraisal']['allowUnknown'] {
+  const [first, ...rest] = policies
+  return (first?.appraisal.allowUnknown ?? []).filter((group) => rest.every((p) => p.appraisal.allowUnknown.includes(group)))
+}
+
+function rejected(checks: readonly Check[], message?: string): AttestError {
+  const reasons = describeFailures(checks)
+  return new AttestError('EVIDENCE_REJECTED', reasons === '' ? (message ?? 'no check was made') : reasons)
+}
+
+/** Each failed check in one line: the rule, what it wanted and what it found. */
+export function describeFailures(checks: readonly Check[]): string {
+  const failed = checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true)
+  return failed.map((c) => `${c.rule} ${c.outcome === 'unknown' ? 'unknown' : 'failed'}: want ${c.want}, got ${c.got}`).join('; ')
+}

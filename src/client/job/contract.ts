@@ -1,0 +1,66 @@
+import { issueFlattenedJws } from '../../seal/index.ts'
+import { instantOf } from '../../verify/appraise/index.ts'
+import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import { CONTRACT_TYP, type Contract, encodeContract, type ImageRef, type Limits } from '../../verify/documents/contract.ts'
+import type { HpkePublicKey } from '../../verify/documents/keys.ts'
+import { digestOf } from '../grants.ts'
+import type { KeptDataset } from '../keyring.ts'
+import { type Owner, random } from '../owner.ts'
+
+/** What a submitter chooses; the rest of the contract follows. */
+export interface JobTerms {
+  readonly image: ImageRef
+  readonly argv: readonly string[]
+  readonly env: { readonly [name: string]: string }
+  /** Datasets of the owner's keyring, each with its file name under /in. */
+  readonly inputs: readonly { readonly name: string; readonly dataset: KeptDataset }[]
+  readonly purpose: string
+  readonly limits: Limits
+  /** SHA-256 of each policy that the grants name. */
+  readonly policies: readonly string[]
+  /** Empty: the owner's own recipient key. */
+  readonly recipients: readonly HpkePublicKey[]
+}
+
+export const DEFAULT_LIMITS: Limits = {
+  timeMs: 60_000,
+  memoryBytes: 256 * 1024 * 1024,
+  outputBytes: 64 * 1024 * 1024,
+  pids: 64,
+  cpuMillis: 1000,
+}
+
+/** How long a contract may wait for a host and a release; its own time limit comes on top. */
+const CONTRACT_WAIT_SECONDS = 3600
+
+export interface SignedContract {
+  readonly contract: Contract
+  readonly jws: Uint8Array
+  /** SHA-256 of the contract: *the* job digest. */
+  readonly jobDigest: string
+}
+
+/** Signs a job contract with the owner's submit key. @param now - Seconds since the epoch. */
+export async function signContract(owner: Owner, terms: JobTerms, now: number): Promise<SignedContract> {
+  const contract: Contract = {
+    v: 1,
+    jobId: toBase64Url(random(16)),
+    attempt: 1,
+    image: terms.image,
+    argv: terms.argv,
+    env: terms.env,
+    inputs: terms.inputs.map(({ name, dataset }) => ({ name, header: dataset.digest, root: dataset.root })),
+    recipients: terms.recipients.length > 0 ? terms.recipients : [owner.recipient.publicKey],
+    policies: [...new Set(terms.policies)].sort(),
+    purpose: terms.purpose,
+    isolation: terms.image.runner === 'docker' ? 'sealgate-container-v1' : 'sealgate-wasm-v1',
+    limits: terms.limits,
+    resources: { gpus: 0 },
+    constraints: { tees: [], gpuModel: null, region: null, maxLatencyMs: null, maxPricePerHour: null },
+    exclusive: 'host',
+    release: 'direct',
+    notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
+  }
+  const bytes = encodeContract(contract)
+  return { contract, jws: await issueFlattenedJws(bytes, CONTRACT_TYP, owner.submitKey), jobDigest: await digestOf(bytes) }
+}

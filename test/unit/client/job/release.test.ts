@@ -1,0 +1,200 @@
+import { join } from 'node:path'
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import {
+  type Client,
+  LogMemory,
+  makeFolder,
+  type Owner,
+  type OwnGrant,
+  type SealedKeyMessage,
+  type TrustedEnclave,
+} from '../../../../src/client/index.ts'
+import { logIntent, type ReleasePlan, releaseKeys } from '../../../../src/client/job/release.ts'
+import { random } from '../../../../src/client/owner.ts'
+import { createDatasetHeader, generateKemKey, type KemKey, type NoteSigner, Secret, unwrapRelease } from '../../../../src/seal/index.ts'
+import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
+import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../../../src/verify/documents/intent.ts'
+import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../../src/verify/documents/keys.ts'
+import type { Leaf } from '../../../../src/verify/documents/leaf.ts'
+import { AttestError } from '../../../../src/verify/errors.ts'
+import { verifyFlattenedJws } from '../../../../src/verify/formats/jws.ts'
+import type { LoggedEntry } from '../../../../src/verify/tlog/index.ts'
+import {
+  digestOf,
+  ORIGIN,
+  policyBytes,
+  sampleContract,
+  sampleGrant,
+  samplePolicy,
+  log as signer,
+  T0,
+} from '../../../support/job-documents.ts'
+import { noteSigner, testBytes } from '../../../support/keys.ts'
+import { TestLog } from '../../../support/log.ts'
+import { freshOwner, LEGAL, temporaryFolder } from '../support.ts'
+
+const folder = temporaryFolder()
+let owner: Owner
+let enclaveKey: KemKey
+let plan: ReleasePlan
+let dataset: { digest: string; dek: Uint8Array }
+let useKey: Uint8Array
+let released: { leafHash: string; keys: readonly SealedKeyMessage[] } | null
+let runs = 0
+
+/** What the gateway does with an intent. */
+type Logging = (intent: ReleaseIntent, jws: Uint8Array, salt: Uint8Array) => Promise<LoggedEntry>
+
+interface Twist {
+  readonly leaf?: Partial<Leaf>
+  readonly signer?: NoteSigner
+  readonly time?: number
+}
+
+/** Appends to a log of its own and proves it, except for what `twist` says. */
+function logging(twist: Twist = {}): Logging {
+  return async (intent, jws, salt) => {
+    const log = new TestLog(twist.signer ?? signer)
+    await log.fill(3)
+    const leaf = {
+      type: 'release',
+      tags: intent.slots.map((s) => s.tag).sort(),
+      ends: null,
+      deadline: intent.deadline,
+      ...twist.leaf,
+    } as const
+    const index = await log.append(leaf, salt, jws)
+    return log.prove(index, salt, await log.checkpoint(twist.time ?? T0))
+  }
+}
+
+function clientThat(logs: Logging): Client {
+  return {
+    logIntent: async (_: string, jws: Uint8Array, salt: Uint8Array) => {
+      const { payload } = await verifyFlattenedJws(jws, INTENT_TYP, 'intent')
+      return logs(parseIntent(payload), jws, salt)
+    },
+    releaseKeys: (_: string, leafHash: string, keys: readonly SealedKeyMessage[]) => {
+      released = { leafHash, keys }
+      return Promise.resolve()
+    },
+    consistencyProof: () => Promise.reject(new Error('not asked for')),
+  } as unknown as Client
+}
+
+beforeAll(async () => {
+  owner = await freshOwner(folder)
+  enclaveKey = await generateKemKey(DEFAULT_HPKE_SUITE, random)
+})
+
+beforeEach(async () => {
+  const made = await createDatasetHeader({ plaintextSize: 10, owner: owner.grantThumbprint, legal: LEGAL, random })
+  await owner.keyring.putDataset({ digest: made.digest, name: 'a', header: made.bytes, root: toBase64Url(testBytes('root', 32)) }, made.dek)
+  dataset = { digest: made.digest, dek: made.dek.expose().slice() }
+  useKey = random(32)
+  const grantId = toBase64Url(random(32))
+  await owner.keyring.putGrant(grantId, new Secret(useKey.slice()))
+  const grant: OwnGrant = {
+    grantId,
+    grant: await sampleGrant(made.bytes, policyBytes, { uses: 2 }),
+    jws: new Uint8Array(),
+    policy: policyBytes,
+    revoked: false,
+  }
+  const enclave: TrustedEnclave = {
+    kem: enclaveKey.publicKey,
+    kemDigest: await hpkeKeyDigest(enclaveKey.publicKey),
+    bindingDigest: toBase64Url(testBytes('binding', 32)),
+    evidenceDigest: toBase64Url(testBytes('evidence', 32)),
+    simulated: true,
+    measurement: null,
+    checks: [],
+  }
+  const contract = await sampleContract(made.bytes, policyBytes)
+  const own = join(folder, `memory-${runs++}`)
+  await makeFolder(own)
+  released = null
+  plan = {
+    client: clientThat(logging()),
+    owner,
+    memory: new LogMemory(own),
+    contract,
+    jobDigest: await digestOf(testBytes('contract', 10)),
+    grants: [grant],
+    policies: [samplePolicy()],
+    enclave,
+    now: () => T0 + 10,
+  }
+})
+
+const withCode = (code: string): object => expect.objectContaining({ code })
+
+describe('release', () => {
+  it('seals the key only to the enclave, bound to the logged intent', async () => {
+    const logged = await logIntent(plan)
+    await releaseKeys(plan, logged)
+    expect(released?.leafHash).toBe(logged.entry.leafHash)
+    const [sealed] = released?.keys ?? []
+    if (sealed === undefined) throw new Error('no key')
+    const context = { intent: logged.intent, leafHash: logged.entry.leafHash, dataset: dataset.digest }
+    const wrapped = { suite: DEFAULT_HPKE_SUITE, enc: sealed.enc, ciphertext: sealed.ciphertext }
+    const opened = await unwrapRelease(enclaveKey, context, wrapped)
+    expect(opened.dek.expose()).toEqual(dataset.dek)
+    expect(opened.useKeys.get(plan.grants[0]?.grantId ?? '')?.expose()).toEqual(useKey)
+  })
+
+  it('uses one slot after the other, and remembers it', async () => {
+    expect((await logIntent(plan)).intent.slots[0]?.k).toBe(0)
+    // Another log each time, so another memory.
+    await makeFolder(join(folder, `next-${runs}`))
+    const next = { ...plan, memory: new LogMemory(join(folder, `next-${runs}`)) }
+    expect((await logIntent({ ...next, client: clientThat(logging()) })).intent.slots[0]?.k).toBe(1)
+    await expect(logIntent(next)).rejects.toEqual(withCode('GRANT_USED'))
+  })
+
+  it('takes the next slot when another client of the owner has used one', async () => {
+    const honest = logging()
+    const used: Logging = async (intent, jws, salt) => {
+      if (intent.slots[0]?.k === 0) throw new AttestError('GRANT_USED', 'the tag is in the log')
+      return honest(intent, jws, salt)
+    }
+    expect((await logIntent({ ...plan, client: clientThat(used) })).intent.slots[0]?.k).toBe(1)
+    const all: Logging = () => Promise.reject(new AttestError('GRANT_USED', 'the tag is in the log'))
+    await expect(logIntent({ ...plan, client: clientThat(all) })).rejects.toEqual(withCode('GRANT_USED'))
+  })
+
+  const TWISTS: readonly (readonly [string, Twist, string])[] = [
+    ['an entry in a log that another key signs', { signer: noteSigner(ORIGIN, 'thief') }, 'LOG_CHECKPOINT_INVALID'],
+    ['a checkpoint that is too old', { time: T0 - 3600 }, 'LOG_STALE'],
+    ['a checkpoint from the future', { time: T0 + 7200 }, 'LOG_STALE'],
+    ['a leaf without the use tags', { leaf: { tags: [] } }, 'LOG_PROOF_INVALID'],
+    ['a leaf of another type', { leaf: { type: 'onboard' } }, 'LOG_PROOF_INVALID'],
+    ['a leaf with a later deadline', { leaf: { deadline: '2030-01-01T00:00:00Z' } }, 'LOG_PROOF_INVALID'],
+    ['a leaf that pretends to end something', { leaf: { ends: toBase64Url(testBytes('x', 32)) } }, 'LOG_PROOF_INVALID'],
+  ]
+  it.each(TWISTS)('refuses %s', async (_, twist, code) => {
+    await expect(logIntent({ ...plan, client: clientThat(logging(twist)) })).rejects.toEqual(withCode(code))
+  })
+
+  it('refuses an entry about another intent, under another salt, or with a proof of something else', async () => {
+    const honest = logging()
+    const changes: readonly Logging[] = [
+      (intent, _, salt) => honest(intent, testBytes('other', 100), salt),
+      (intent, jws) => honest(intent, jws, testBytes('other salt', 32)),
+      async (intent, jws, salt) => ({ ...(await honest(intent, jws, salt)), index: 0 }),
+      async (intent, jws, salt) => ({ ...(await honest(intent, jws, salt)), proof: [] }),
+    ]
+    for (const change of changes) {
+      await expect(logIntent({ ...plan, client: clientThat(change) })).rejects.toEqual(withCode('LOG_PROOF_INVALID'))
+    }
+  })
+
+  it('refuses a log that shows another history than before', async () => {
+    const other = new TestLog(signer)
+    await other.append({ type: 'onboard', tags: [], ends: null, deadline: null }, testBytes('a', 32), testBytes('b', 32))
+    await other.fill(3)
+    const { log } = samplePolicy()
+    await plan.memory.accept(log, await other.checkpoint(T0), 'current', () => Promise.resolve([]))
+    await expect(logIntent(plan)).rejects.toEqual(withCode('LOG_PROOF_INVALID'))
+  })
+})
