@@ -1,0 +1,102 @@
+import type { Command } from 'commander'
+import { action, type Context, examples, jsonOption } from '../action.ts'
+import { collect, folderOption } from '../options.ts'
+import { table } from '../output.ts'
+
+interface FolderOptions {
+  readonly folder: string
+}
+
+interface SealOptions extends FolderOptions {
+  readonly out: string
+  readonly purpose: readonly string[]
+  readonly legalBasis?: string
+  readonly category: readonly string[]
+  readonly jurisdiction: readonly string[]
+  readonly retention?: string
+  readonly agreement?: string
+}
+
+export function register(program: Command): void {
+  const dataset = program.command('dataset').description('seal data, upload it, list what is there')
+  dataset
+    .command('seal')
+    .description('encrypt a file locally; its key stays in your keyring')
+    .argument('<file>', 'file to seal')
+    .requiredOption('--out <file>', 'sealed file to make')
+    .requiredOption('--purpose <iri>', 'purpose for which the data may be used (W3C DPV); may be repeated', collect, [])
+    .option('--legal-basis <iri>', 'legal basis')
+    .option('--category <iri>', 'category of the data; may be repeated', collect, [])
+    .option('--jurisdiction <code>', 'where the data comes under the law; may be repeated', collect, [])
+    .option('--retention <text>', 'how long it may be kept, for people')
+    .option('--agreement <text>', 'name of the agreement (BAA, DPA)')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples('sealgate dataset seal data.csv --out data.sealed --purpose https://w3id.org/dpv#AcademicResearch --folder alice'),
+    )
+    .action(action<SealOptions, [string]>(seal))
+  dataset
+    .command('push')
+    .description('upload a sealed file; goes on where an earlier upload stopped')
+    .argument('<sealed>', 'file made by `dataset seal`')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate dataset push data.sealed --folder alice'))
+    .action(action<FolderOptions, [string]>(push))
+  dataset
+    .command('list')
+    .description('list your datasets at the gateway')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate dataset list --folder alice'))
+    .action(action<FolderOptions, []>(list))
+}
+
+async function seal({ output, signal }: Context, options: SealOptions, file: string): Promise<void> {
+  const { loadOwner, sealDataset } = await import('../../client/index.ts')
+  const sorted = (values: readonly string[]): readonly string[] => [...new Set(values)].sort()
+  const sealed = await sealDataset({
+    owner: await loadOwner(options.folder),
+    input: file,
+    output: options.out,
+    legal: {
+      purposes: sorted(options.purpose),
+      legalBasis: options.legalBasis ?? null,
+      categories: sorted(options.category),
+      jurisdictions: sorted(options.jurisdiction),
+      retention: options.retention ?? null,
+      agreement: options.agreement ?? null,
+    },
+    signal,
+    onProgress: (done, total) => output.progress(`Sealing ${percent(done, total)}`),
+  })
+  output.answer({ file: options.out, ...sealed }, [
+    `Sealed ${file} to ${options.out} (${sealed.sizeBytes} bytes).`,
+    `  dataset  ${sealed.dataset}`,
+  ])
+}
+
+async function push({ output, signal }: Context, { folder }: FolderOptions, sealed: string): Promise<void> {
+  const { pushDataset } = await import('../../client/index.ts')
+  const { withSession } = await import('../session.ts')
+  const onProgress = (done: number, total: number): void => output.progress(`Uploading ${percent(done, total)}`)
+  const dataset = await withSession(folder, ({ client, owner }) => pushDataset(client, owner, sealed, { signal, onProgress }))
+  output.answer({ dataset }, [`Uploaded ${sealed}.`, `  dataset  ${dataset}`])
+}
+
+async function list({ output, signal }: Context, { folder }: FolderOptions): Promise<void> {
+  const { loadOwner } = await import('../../client/index.ts')
+  const { withClient } = await import('../session.ts')
+  const owner = await loadOwner(folder)
+  const kept = new Map((await owner.keyring.datasets()).map((d) => [d.digest, d.name]))
+  const remote = await withClient(folder, (client) => client.listDatasets({ signal }))
+  const datasets = remote.map((d) => ({ dataset: d.blobId, sizeBytes: d.sizeBytes, root: d.root, name: kept.get(d.blobId) ?? null }))
+  const rows = datasets.map((d) => [d.dataset, String(d.sizeBytes), d.name ?? '(no key here)'])
+  output.answer({ datasets }, rows.length === 0 ? ['No datasets.'] : table([['DATASET', 'BYTES', 'NAME'], ...rows]))
+}
+
+function percent(done: number, total: number): string {
+  return `${Math.floor((100 * done) / total)} %`
+}

@@ -1,0 +1,90 @@
+import { type Command, Option } from 'commander'
+import type { HpkeSuiteName } from '../../verify/documents/keys.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { action, type Context, examples, jsonOption } from '../action.ts'
+
+interface InitOptions {
+  readonly role: 'gateway' | 'owner' | 'host'
+  readonly name?: string
+  readonly listen: string
+  readonly publicAddress?: string
+  readonly trust?: string
+  readonly suite: 'hybrid' | 'p384'
+  readonly simulated?: boolean
+}
+
+const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
+  hybrid: 'MLKEM768-X25519,HKDF-SHA256,AES-256-GCM',
+  p384: 'DHKEM-P384,HKDF-SHA384,AES-256-GCM',
+}
+
+export function register(program: Command): void {
+  program
+    .command('init')
+    .description('make the keys and files of a gateway, an owner or a simulated host; never overwrites')
+    .argument('<folder>', 'gateway: folder to make; owner and host: folder made by `sealgate ca issue`')
+    .addOption(new Option('--role <role>', 'whose folder it is').choices(['gateway', 'owner', 'host']).makeOptionMandatory())
+    .option('--name <name>', 'gateway: its name (a-z, 0-9, "-")')
+    .option('--listen <host:port>', 'gateway: where to listen', '127.0.0.1:7443')
+    .option('--public-address <host:port>', 'gateway: what others dial, where that differs')
+    .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway)')
+    .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
+    .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'sealgate init gw --role gateway --name clinic --listen 127.0.0.1:7443',
+        'sealgate init alice --role owner --trust gw/trust.json',
+        'sealgate init host1 --role host --simulated',
+      ),
+    )
+    .action(action<InitOptions, [string]>(initFolder))
+}
+
+async function initFolder(context: Context, options: InitOptions, folder: string): Promise<void> {
+  if (options.role === 'gateway') await initGateway(context, options, folder)
+  else if (options.role === 'owner') await initOwner(context, options, folder)
+  else await initHost(context, options, folder)
+}
+
+async function initGateway({ output }: Context, options: InitOptions, folder: string): Promise<void> {
+  if (options.name === undefined) throw new AttestError('USAGE', '--role gateway needs --name')
+  const { createGatewayFolder } = await import('../folders/gateway-folder.ts')
+  const { name, listen, publicAddress } = options
+  const trust = await createGatewayFolder({ folder, name, listen, publicAddress: publicAddress ?? null, at: new Date() })
+  output.answer({ role: 'gateway', folder, name, listen, trust }, [
+    `Gateway "${name}" is ready in ${folder}.`,
+    `  Others need: ${folder}/trust.json, and an identity each (sealgate ca issue --gateway ${folder} …).`,
+    `  Keep ${folder}/ca.key away from the running gateway: it makes identities.`,
+    `  Start it: sealgate gateway start ${folder}`,
+  ])
+}
+
+async function initOwner({ output }: Context, options: InitOptions, folder: string): Promise<void> {
+  if (options.trust === undefined) throw new AttestError('USAGE', '--role owner needs --trust (the trust.json of the gateway)')
+  const { createOwner } = await import('../folders/owner-folder.ts')
+  const owner = await createOwner({ folder, trust: options.trust, suite: SUITES[options.suite] })
+  output.answer(
+    { role: 'owner', folder, owner: owner.grantThumbprint, submitter: owner.submitThumbprint, recipient: owner.recipientDigest },
+    [
+      `Owner keys are ready in ${folder}; keep a copy of them: without them sealed data and results cannot be opened.`,
+      `  owner      ${owner.grantThumbprint}`,
+      `  submitter  ${owner.submitThumbprint}`,
+      `  recipient  ${owner.recipientDigest}`,
+    ],
+  )
+}
+
+async function initHost({ output }: Context, options: InitOptions, folder: string): Promise<void> {
+  if (options.simulated !== true) {
+    throw new AttestError('USAGE', 'a host with a real TEE has nothing to make; for a simulated one say --simulated')
+  }
+  const { createSimulatedHost } = await import('../folders/host-folder.ts')
+  const { rootPath, measurement } = await createSimulatedHost(folder)
+  output.answer({ role: 'host', folder, simulated: true, simulatedRoot: rootPath, measurement }, [
+    `A SIMULATED TEE is ready in ${folder}: its evidence proves nothing about hardware.`,
+    `  measurement  ${measurement}`,
+    `  root         ${rootPath}: it counts only where it is added, e.g. sealgate trust add gw --simulated-root ${rootPath}`,
+  ])
+}

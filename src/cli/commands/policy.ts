@@ -1,0 +1,91 @@
+import { type Command, Option } from 'commander'
+import type { Policy } from '../../verify/documents/policy.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { action, type Context, examples, jsonOption } from '../action.ts'
+import { collect, folderOption } from '../options.ts'
+
+interface CreateOptions {
+  readonly folder: string
+  readonly measurement: readonly string[]
+  readonly allowSimulated?: boolean
+  readonly allowUnknown: Policy['appraisal']['allowUnknown']
+  readonly runner: 'any' | 'docker' | 'wasm'
+  readonly out?: string
+}
+
+export function register(program: Command): void {
+  const policy = program.command('policy').description('policies: which enclaves may receive data, and which log must know of it')
+  policy
+    .command('create')
+    .description('write a policy that is strict wherever you do not choose')
+    .requiredOption('--measurement <tee:hex>', 'launch measurement that may receive data, e.g. sev-snp:…; may be repeated', collect, [])
+    .option('--allow-simulated', 'accept simulated evidence: for demonstrations only')
+    .option('--allow-unknown <group>', 'accept an unknown of this rule group, e.g. revocation; may be repeated', collect, [])
+    .addOption(new Option('--runner <runner>', 'runners that may be used').choices(['any', 'docker', 'wasm']).default('any'))
+    .option('--out <file>', 'file to make (default: policy.json in the folder)')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate policy create --folder alice --measurement sev-snp:<96 hex digits>'))
+    .action(action<CreateOptions, []>(create))
+  policy
+    .command('check')
+    .description('read a policy and say what it lets through')
+    .argument('<file>', 'policy file')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate policy check alice/policy.json'))
+    .action(action<object, [string]>(check))
+}
+
+async function create({ output }: Context, options: CreateOptions): Promise<void> {
+  const { createPolicy, digestOf, FILES, loadTrustFile, PUBLIC, writeNew } = await import('../../client/index.ts')
+  const { logs } = await loadTrustFile(`${options.folder}/${FILES.trust}`)
+  const [log, ...others] = logs
+  if (log === undefined || others.length > 0) throw new AttestError('USAGE', `the trust file names ${logs.length} logs; a policy names one`)
+  const bytes = createPolicy({
+    log,
+    measurements: options.measurement.map(parseMeasurement),
+    allowSimulated: options.allowSimulated === true,
+    allowUnknown: options.allowUnknown,
+    runners: options.runner === 'any' ? ['docker', 'wasm'] : [options.runner],
+  })
+  const file = options.out ?? `${options.folder}/${FILES.policy}`
+  await writeNew(file, bytes, PUBLIC)
+  const digest = await digestOf(bytes)
+  output.answer({ file, digest }, [`Policy written to ${file}.`, `  digest  ${digest}`])
+}
+
+function parseMeasurement(text: string): Policy['appraisal']['measurements'][number] {
+  const match = /^([a-z0-9-]{1,32}):((?:[0-9a-f]{2}){32,64})$/.exec(text)
+  if (match?.[1] === undefined || match[2] === undefined) {
+    throw new AttestError('USAGE', `"${text.slice(0, 80)}" is no measurement; want TEE:HEX, such as sev-snp: and 96 hexadecimal digits`)
+  }
+  return { tee: match[1], value: match[2] }
+}
+
+async function check({ output }: Context, _: object, file: string): Promise<void> {
+  const { digestOf, loadPolicyBytes } = await import('../../client/index.ts')
+  const { parsePolicy } = await import('../../verify/documents/policy.ts')
+  const bytes = await loadPolicyBytes(file)
+  const policy = parsePolicy(bytes)
+  const digest = await digestOf(bytes)
+  const warnings = warningsOf(policy)
+  output.answer({ file, digest, policy, warnings }, [
+    `${file} is a well-formed policy.`,
+    `  digest        ${digest}`,
+    `  log           ${policy.log.key}`,
+    ...policy.appraisal.measurements.map((m) => `  measurement   ${m.tee} ${m.value}`),
+    `  runners       ${policy.runners.join(', ')}`,
+    ...warnings.map((w) => output.paint.warn(`  note          ${w}`)),
+  ])
+}
+
+/** What a reader of the policy should not overlook. */
+function warningsOf({ appraisal, witnessing, runners }: Policy): readonly string[] {
+  return [
+    ...(appraisal.allowSimulated ? ['SIMULATED evidence is accepted: nothing is proven about hardware'] : []),
+    ...(appraisal.measurements.length === 0 ? ['no measurement is listed: no enclave may receive data'] : []),
+    ...(witnessing.mode === 'none' ? ["no witnesses: the gateway's operator could show different logs to different people"] : []),
+    ...appraisal.allowUnknown.map((group) => `unknown ${group} is accepted`),
+    ...(runners.includes('wasm') ? ['the wasm runner is allowed: weaker isolation between job and agent'] : []),
+  ]
+}

@@ -1,0 +1,117 @@
+import { type Command, Option } from 'commander'
+import type { ImageRef } from '../../verify/documents/contract.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { action, type Context, examples, jsonOption } from '../action.ts'
+import { collect, collectPairs, folderOption, parseDuration, parseSize } from '../options.ts'
+import { parseArgv } from './grant.ts'
+
+interface RunOptions {
+  readonly folder: string
+  readonly image: string
+  readonly input: readonly (readonly [string, string])[]
+  readonly purpose: string
+  readonly runner: 'auto' | 'docker' | 'wasm'
+  readonly grant: readonly string[]
+  readonly argv?: string
+  readonly env: readonly (readonly [string, string])[]
+  readonly time: number
+  readonly memory: number
+  readonly output: number
+  readonly out?: string
+  readonly receipt?: string
+}
+
+export function register(program: Command): void {
+  program
+    .command('run')
+    .description('run an image on sealed data: checks evidence and log, releases the key, checks the receipt, opens the results')
+    .requiredOption('--image <image>', 'a shipped name, or RUNNER:sha256:DIGEST')
+    .requiredOption('--input <name=dataset>', 'dataset and its file name under /in; may be repeated', collectPairs, [])
+    .requiredOption('--purpose <iri>', 'what for; must be allowed by data and grant')
+    .addOption(
+      new Option('--runner <runner>', 'auto: a container where a host has an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
+    )
+    .option('--grant <id>', 'grant to use (default: one of yours that fits); may be repeated', collect, [])
+    .option('--argv <json>', 'arguments of the program: a JSON array of strings')
+    .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
+    .option('--time <duration>', 'time limit', parseDuration, 60)
+    .option('--memory <size>', 'memory limit', parseSize, 256 * 1024 * 1024)
+    .option('--output <size>', 'limit of what it may write', parseSize, 64 * 1024 * 1024)
+    .option('--out <folder>', 'folder to make for the results (default: they stay sealed at the gateway)')
+    .option('--receipt <file>', 'where to keep the receipt (default: JOB.sealgate-receipt.json)')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'sealgate run --image tabular-inference --input data.csv=<dataset> --purpose https://w3id.org/dpv#AcademicResearch --out results --folder alice',
+      ),
+    )
+    .action(action<RunOptions, []>(run))
+}
+
+async function run({ output, signal }: Context, options: RunOptions): Promise<number> {
+  const { exists, PUBLIC, runJob, writeNew } = await import('../../client/index.ts')
+  const { withSession } = await import('../session.ts')
+  const { showEvent } = await import('../show-event.ts')
+  const { exitCodeOfOutcome, receiptLines } = await import('../job-text.ts')
+  for (const path of [options.out, options.receipt]) {
+    if (path !== undefined && (await exists(path))) throw new AttestError('ALREADY_EXISTS', `${path} exists and is not overwritten`)
+  }
+  return withSession(options.folder, async ({ client, owner, trust, memory }) => {
+    const image = await chooseImage(options, async () => (await client.listHosts({ signal })).flatMap((h) => (h.attested ? h.runners : [])))
+    const report = await runJob({
+      client,
+      owner,
+      trust,
+      memory,
+      image,
+      argv: options.argv === undefined ? [] : parseArgv(options.argv),
+      env: Object.fromEntries(options.env),
+      inputs: options.input.map(([name, dataset]) => ({ name, dataset })),
+      purpose: options.purpose,
+      limits: { timeMs: options.time * 1000, memoryBytes: options.memory, outputBytes: options.output, pids: 64, cpuMillis: 1000 },
+      grants: options.grant,
+      folder: options.out ?? null,
+      signal,
+      onEvent: (event) => showEvent(output, event),
+      now: () => new Date(),
+    })
+    const receiptPath = options.receipt ?? `${report.job.jobId}.sealgate-receipt.json`
+    await writeNew(receiptPath, report.receipt.bytes, PUBLIC)
+    const { outcome } = report.receipt.statement.predicate
+    output.answer(
+      {
+        jobId: report.job.jobId,
+        jobDigest: report.job.jobDigest,
+        outcome,
+        simulated: report.receipt.statement.predicate.simulated,
+        image,
+        receipt: receiptPath,
+        results: report.results,
+      },
+      [
+        ...receiptLines(report.receipt, output),
+        `  receipt in   ${receiptPath} (verified; check it anywhere: sealgate receipt verify)`,
+        ...(report.results === null ? [] : [`  results in   ${report.results.folder}`]),
+        ...(report.results?.files ?? []).map((f) => `    ${f.path}  ${f.size} bytes`),
+      ],
+    )
+    return exitCodeOfOutcome(report.receipt)
+  })
+}
+
+/** One image per runner may be meant: a container is preferred where an attested host has an engine. */
+async function chooseImage({ image, runner }: RunOptions, offered: () => Promise<readonly string[]>): Promise<ImageRef> {
+  const { resolveImages } = await import('../images.ts')
+  const images = await resolveImages(image)
+  const [only, ...others] = runner === 'auto' ? images : images.filter((i) => i.runner === runner)
+  if (only === undefined) throw new AttestError('IMAGE_UNAVAILABLE', `there is no ${runner} form of the image ${image}`)
+  if (others.length === 0) return only
+  const runners = await offered()
+  return (
+    [only, ...others].find((i) => i.runner === 'docker' && runners.includes('docker')) ??
+    [only, ...others].find((i) => i.runner === 'wasm') ??
+    only
+  )
+}

@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+import { exists, FILES, loadTrustFile, MAX_FILE_SIZE, PUBLIC, readBytes, replaceFile } from '../../client/index.ts'
+import { GATEWAY_FILES } from '../../gateway/config/config.ts'
+import { fromUtf8, toBase64Url } from '../../verify/bytes/bytes.ts'
+import { encodeTrustFile, type TrustFile } from '../../verify/documents/trust.ts'
+import { AttestError } from '../../verify/errors.ts'
+import { looksLikePem, parsePem } from '../../verify/formats/pem.ts'
+
+/** What to add to a trust file. */
+export interface TrustAdditions {
+  /** Another trust file, all of it. */
+  readonly from: string | null
+  /** Certificates (PEM or DER) of simulators. */
+  readonly simulatedRoots: readonly string[]
+  /** Thumbprints. */
+  readonly owners: readonly string[]
+}
+
+/**
+ * Adds to a trust file, or to the trust file (and, for simulated roots, the configuration) of a gateway, client or owner
+ * folder. What is there stays.
+ * @returns the paths that changed.
+ */
+export async function addTrust(target: string, additions: TrustAdditions): Promise<readonly string[]> {
+  const other = additions.from === null ? null : await loadTrustFile(await trustPathOf(additions.from))
+  const roots = (await Promise.all(additions.simulatedRoots.map(readRoots))).flat()
+  const path = await trustPathOf(target)
+  const trust = await loadTrustFile(path)
+  const merged: TrustFile = {
+    ...trust,
+    logs: unique([...trust.logs, ...(other?.logs ?? [])], (l) => `${l.origin}\n${l.key}`),
+    witnesses: [...new Set([...trust.witnesses, ...(other?.witnesses ?? [])])].sort(),
+    gateways: unique([...trust.gateways, ...(other?.gateways ?? [])], (g) => g.x),
+    owners: [...new Set([...trust.owners, ...(other?.owners ?? []), ...additions.owners])].sort(),
+    simulatedRoots: [...new Set([...trust.simulatedRoots, ...(other?.simulatedRoots ?? []), ...roots])],
+  }
+  await replaceFile(path, encodeTrustFile(merged), PUBLIC)
+  const config = join(target, GATEWAY_FILES.config)
+  if (path === target || !(await exists(config))) return [path]
+  await addRootsToGateway(config, merged.simulatedRoots)
+  return [path, config]
+}
+
+/** A trust file by its own path or by the folder that it lies in. */
+export async function trustPathOf(target: string): Promise<string> {
+  const inside = join(target, FILES.trust)
+  return (await exists(inside)) ? inside : target
+}
+
+async function addRootsToGateway(path: string, roots: readonly string[]): Promise<void> {
+  const config = JSON.parse(fromUtf8(await readBytes(path, MAX_FILE_SIZE))) as { simulatedRoots?: readonly string[] }
+  const simulatedRoots = [...new Set([...(config.simulatedRoots ?? []), ...roots])]
+  await replaceFile(path, `${JSON.stringify({ ...config, simulatedRoots }, null, 2)}\n`, PUBLIC)
+}
+
+async function readRoots(path: string): Promise<readonly string[]> {
+  const bytes = await readBytes(path, MAX_FILE_SIZE)
+  const text = bytes[0] === 0x30 ? '' : fromUtf8(bytes)
+  const ders = looksLikePem(text) ? parsePem(text, path).map((block) => block.der) : [bytes]
+  if (ders.length === 0) throw new AttestError('CERTIFICATE_MALFORMED', `${path} holds no certificate`)
+  return ders.map(toBase64Url)
+}
+
+function unique<T>(list: readonly T[], key: (item: T) => string): readonly T[] {
+  return [...new Map(list.map((item) => [key(item), item])).values()]
+}

@@ -1,0 +1,37 @@
+import type { CheckedReceipt, JobView } from '../client/index.ts'
+import { ERROR_CODES } from '../verify/errors.ts'
+import { EXIT_OK } from './exit-codes.ts'
+import { type Output, table } from './output.ts'
+
+/** A job for people: what happened, when, and why. */
+export function jobLines(job: JobView): readonly string[] {
+  const rows = job.transitions.map((t) => [`  ${t.at}`, t.state, [t.code ?? '', t.reason].filter((s) => s !== '').join(': ')])
+  return [`Job ${job.jobId}: ${job.state}${job.host === '' ? '' : ` on ${job.host}`}`, ...table(rows)]
+}
+
+/** What a verified receipt says, for people. */
+export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pick<Output, 'paint'>): readonly string[] {
+  const { predicate } = statement
+  const { outcome, isolation, usage, release, ear } = predicate
+  const words = outcome.kind === 'succeeded' ? paint.good('succeeded') : paint.bad(outcome.kind)
+  const code = outcome.code === null ? '' : ` (${outcome.code})`
+  return [
+    `  outcome      ${words}${code}${outcome.reason === '' ? '' : `: ${outcome.reason}`}`,
+    ...(predicate.simulated ? [paint.warn('  evidence     SIMULATED: it proves nothing about hardware')] : []),
+    ...(ear === null ? [] : [`  enclave      ${ear.tee}, measurement ${ear.measurement ?? 'none'}`]),
+    ...(isolation === null
+      ? []
+      : [`  runner       ${isolation.runner}${isolation.grade === 'wasm-process' ? ' (weaker isolation than a container)' : ''}`]),
+    ...(usage === null ? [] : [`  usage        ${usage.wallMs} ms, ${usage.bytesIn} bytes in, ${usage.bytesOut} bytes out`]),
+    ...(release === null ? [] : [`  key release  log entry ${release.index}, before the key was sealed`]),
+    `  receipt      log entry ${file.log.ending.index}`,
+    `  keys gone    ${predicate.keysDestroyed.join(', ') || 'none existed'}`,
+  ]
+}
+
+/** Exit code of a job that ended: that of its error code; 0 for success. */
+export function exitCodeOfOutcome({ statement }: CheckedReceipt): number {
+  const { kind, code } = statement.predicate.outcome
+  if (kind === 'succeeded') return EXIT_OK
+  return ERROR_CODES[code ?? 'JOB_FAILED'].exit
+}

@@ -1,0 +1,69 @@
+import { readBytes } from '../client/files.ts'
+import { MAX_RECEIPT_FILE_SIZE } from '../verify/documents/receipt-file.ts'
+import { parseTrustFile } from '../verify/documents/trust.ts'
+import { AttestError, ERROR_CODES } from '../verify/errors.ts'
+import { type ReceiptSummary, type ReceiptVerdict, verifyReceiptFile } from '../verify/receipt/index.ts'
+import { exitCodeOf } from '../verify/verdict.ts'
+import { EXIT_OK } from './exit-codes.ts'
+import type { Output } from './output.ts'
+
+const MAX_TRUST_SIZE = 1024 * 1024
+
+/** Verifies a receipt file with nothing but the two files: no network, no clock. @returns the exit code. */
+export async function verifyReceipt(output: Output, path: string, trustPath: string | null): Promise<number> {
+  const verdict = await verdictOf(path, trustPath)
+  const { paint } = output
+  const failed = verdict.checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true)
+  const document = verdict.decision === 'accept' ? verdict : { ...verdict, parsed: verdict.parsed }
+  if (verdict.decision === 'accept') {
+    const { claims } = verdict
+    output.answer(document, [
+      paint.good(`accepted: ${verdict.checks.length} checks passed, with no network.`),
+      ...summaryLines(claims, output),
+      ...verdict.notChecked.map((n) => paint.dim(`  not checked  ${n}`)),
+    ])
+    return EXIT_OK
+  }
+  output.answer(document, [
+    paint.bad(`rejected: ${verdict.error === null ? `${failed.length} checks failed` : `${verdict.error.code}: ${verdict.error.message}`}`),
+    ...failed.map((c) => `  ${c.rule} ${c.outcome}: want ${c.want}, got ${c.got}`),
+    ...(verdict.error === null ? [] : [`fix: ${ERROR_CODES[verdict.error.code].fix}`]),
+  ])
+  return verdict.error === null ? exitCodeOf(verdict.checks) : ERROR_CODES[verdict.error.code].exit
+}
+
+/** Shows what a receipt file says. Nothing of it is proven by this. */
+export async function showReceipt(output: Output, path: string): Promise<void> {
+  const { parsed, error } = await verdictOf(path, null)
+  if (parsed === null) {
+    throw new AttestError(error?.code ?? 'DOCUMENT_INVALID', error?.message ?? 'not a receipt file', { at: error?.at ?? path })
+  }
+  output.answer(parsed, [`${path} says (not verified here; see sealgate receipt verify):`, ...summaryLines(parsed, output)])
+}
+
+async function verdictOf(
+  path: string,
+  trustPath: string | null,
+): Promise<ReceiptVerdict & { readonly error: Extract<ReceiptVerdict, { readonly decision: 'reject' }>['error'] }> {
+  const trust = trustPath === null ? null : parseTrustFile(await readBytes(trustPath, MAX_TRUST_SIZE))
+  const verdict = await verifyReceiptFile(await readBytes(path, MAX_RECEIPT_FILE_SIZE), { trust })
+  return verdict.decision === 'accept' ? { ...verdict, error: null } : verdict
+}
+
+function summaryLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): readonly string[] {
+  const code = s.outcome.code === null ? '' : ` (${s.outcome.code})`
+  return [
+    `  job          ${s.jobId}, attempt ${s.attempt}`,
+    `  outcome      ${s.outcome.kind}${code}${s.outcome.reason === '' ? '' : `: ${s.outcome.reason}`}`,
+    `  purpose      ${s.purpose}`,
+    `  image        ${s.image.runner} ${s.image.digest}`,
+    ...s.data.map((d) => `  data         ${d.name}, dataset ${d.header}`),
+    ...(s.simulated ? [paint.warn('  evidence     SIMULATED: no hardware protected anything')] : []),
+    ...(s.tee === null ? [] : [`  enclave      ${s.tee}, measurement ${s.measurement ?? 'none'}`]),
+    ...(s.isolation === null ? [] : [`  isolation    ${s.isolation.runner}, ${s.isolation.grade}`]),
+    ...(s.releasedAt === null ? [] : [`  key release  ${s.releasedAt} by the log`]),
+    ...(s.endedAt === null ? [] : [`  ended        ${s.endedAt} by the log`]),
+    ...(s.log === null ? [] : [`  log          ${s.log.origin}, witnesses ${s.log.witnesses}`]),
+    ...(s.results === null ? [] : [`  results      sha256 ${s.results}`]),
+  ]
+}

@@ -1,0 +1,168 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command, CommanderError } from 'commander'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { attachRuntime, type Runtime } from '../../../src/cli/action.ts'
+import { register } from '../../../src/cli/commands/verify.ts'
+import { createOutput } from '../../../src/cli/output.ts'
+import { attest } from '../../../src/sim/index.ts'
+import { toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { encodePolicy } from '../../../src/verify/documents/policy.ts'
+import { simulatedPlatform } from '../../support/simulated-platform.ts'
+
+const platform = simulatedPlatform()
+const measurement = new Uint8Array(48).fill(9)
+const reportData = new Uint8Array(64)
+reportData.set([1, 2, 3])
+const AT = ['--at', '2026-06-01T00:00:00Z']
+
+let folder: string
+let trusted: readonly string[]
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sealgate-verify-'))
+  const { report, endorsements } = attest(platform, { reportData, measurement })
+  mkdirSync(join(folder, 'certs', 'nested'), { recursive: true })
+  const write = (name: string, bytes: Uint8Array): void => writeFileSync(join(folder, name), bytes)
+  write('report.bin', report)
+  write('report.hex', utf8(toHex(report)))
+  write('broken.bin', report.subarray(1))
+  write('debug.bin', attest(platform, { reportData, measurement, policy: 0x30000n | (1n << 19n) }).report)
+  write('empty.bin', new Uint8Array())
+  for (const [i, der] of endorsements.entries()) write(`certs/${i}`, der)
+  write('notes.txt', utf8('notes'))
+  write('root.der', platform.root.certificate)
+  trusted = ['--collateral', join(folder, 'certs'), '--trust-anchor', join(folder, 'root.der'), ...AT]
+})
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+interface Run {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+async function run(...args: readonly string[]): Promise<Run> {
+  const [stdout, stderr]: [string[], string[]] = [[], []]
+  const streams = { stdout: { write: (t: string) => stdout.push(t) }, stderr: { write: (t: string) => stderr.push(t) }, env: {} }
+  const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined })
+  register(program)
+  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined })
+  const runtime: Runtime = { streams, signal: new AbortController().signal, exitCode: 0, output: createOutput(streams, false) }
+  attachRuntime(program, runtime)
+  await program.parseAsync(['verify', ...args], { from: 'user' })
+  return { code: runtime.exitCode, stdout: stdout.join(''), stderr: stderr.join('') }
+}
+
+const file = (name: string): string => join(folder, name)
+const json = async (...args: readonly string[]): Promise<{ code: number; document: Record<string, unknown> }> => {
+  const { code, stdout } = await run(...args, '--json')
+  return { code, document: JSON.parse(stdout) as Record<string, unknown> }
+}
+
+describe('sealgate verify', () => {
+  it('accepts simulated evidence whose root is named, marks it, and says what nobody asked', async () => {
+    const { code, stdout, stderr } = await run(file('report.bin'), ...trusted)
+    expect([code, stdout]).toEqual([0, ''])
+    expect(stderr).toMatch(/^accepted: sev-snp at 2026-06-01T00:00:00Z\n/)
+    expect(stderr).toContain('SIMULATED')
+    expect(stderr).toContain(`measurement  ${toHex(measurement)}`)
+    expect(stderr).toMatch(/not checked:\n {2}nonce: .*--nonce\n {2}measurement: .*--measurement/)
+  })
+
+  it('prints one document with its members in order, and no error on acceptance', async () => {
+    const { code, document } = await json(file('report.hex'), ...trusted, '--nonce', '010203', '--measurement', toHex(measurement))
+    expect(code).toBe(0)
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'claims', 'checks', 'notChecked'])
+    expect(document).toMatchObject({ decision: 'accept', authentic: true, format: 'sev-snp', notChecked: [] })
+    expect(document.claims).toMatchObject({ tee: 'sev-snp', measurement: toHex(measurement), simulated: true, debug: false })
+  })
+
+  it('gives a rejection without claims, with its error', async () => {
+    const { code, document } = await json(file('report.bin'), '--collateral', file('certs'), ...AT)
+    expect(code).toBe(4)
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'checks', 'notChecked', 'error'])
+    expect(document.error).toMatchObject({ code: 'CHAIN_INVALID' })
+  })
+
+  it.each([
+    ['a wrong nonce', 'report.bin', ['--nonce', 'ff'], 5],
+    ['a wrong measurement', 'report.bin', ['--measurement', '00'.repeat(48)], 5],
+    ['debugging on', 'debug.bin', [], 5],
+    ['a truncated report', 'broken.bin', [], 3],
+    ['an empty file', 'empty.bin', [], 3],
+    ['a format of later', 'report.bin', ['--format', 'nitro'], 3],
+  ])('ends for %s with its exit code', async (_, name, args, exit) => {
+    expect((await run(file(name), ...trusted, ...args)).code).toBe(exit)
+  })
+
+  it('ends with 6 without a CRL, and accepts when that is allowed', async () => {
+    const args = [
+      file('report.bin'),
+      '--collateral',
+      file('certs/0'),
+      '--collateral',
+      file('certs/1'),
+      '--trust-anchor',
+      file('root.der'),
+      ...AT,
+    ]
+    expect((await run(...args)).code).toBe(6)
+    const allowed = await run(...args, '--allow-unknown', 'revocation')
+    expect(allowed.code).toBe(0)
+    expect(allowed.stderr).toContain('You allowed what could not be decided: revocation.issuer.')
+  })
+
+  it('names collateral that it does not recognise by its path', async () => {
+    const { code, document } = await json(file('report.bin'), '--collateral', file('notes.txt'), ...trusted)
+    expect(code).toBe(0)
+    expect(document.notChecked).toContain(`${file('notes.txt')} (not recognised)`)
+  })
+
+  it('appraises by a policy', async () => {
+    const policy = (value: string): Uint8Array =>
+      encodePolicy({
+        v: 1,
+        appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [] },
+        log: { origin: 'log.example', key: 'log.example+00000000+AA' },
+        witnessing: { mode: 'none' },
+        maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
+        minimumTcbEvaluationDataNumber: null,
+        minimumGrades: { binding: 'none', placement: 'none' },
+        runners: ['docker'],
+        suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
+        cedar: '',
+      })
+    writeFileSync(file('policy.json'), policy(toHex(measurement)))
+    writeFileSync(file('other.json'), policy('00'.repeat(48)))
+    const met = await json(file('report.bin'), ...trusted, '--policy', file('policy.json'))
+    expect(met).toMatchObject({ code: 0, document: { decision: 'accept', notChecked: ['nonce'] } })
+    const unmet = await json(file('report.bin'), ...trusted, '--policy', file('other.json'))
+    expect(unmet).toMatchObject({ code: 5, document: { decision: 'reject', authentic: true } })
+    const untrusted = await json(file('report.bin'), '--collateral', file('certs'), ...AT, '--policy', file('policy.json'))
+    expect(untrusted.code).toBe(4)
+    expect(untrusted.document.notChecked).toContain('policy')
+  })
+
+  it.each([
+    ['no file', []],
+    ['an unknown option', ['x', '--nope']],
+    ['an odd nonce', ['x', '--nonce', '012']],
+    ['a nonce of 65 bytes', ['x', '--nonce', '00'.repeat(65)]],
+    ['a time without zone', ['x', '--at', '2026-01-01T00:00:00']],
+    ['a day that does not exist', ['x', '--at', '2026-02-30T00:00:00Z']],
+    ['an unknown format', ['x', '--format', 'pdf']],
+    ['an unknown group', ['x', '--allow-unknown', 'everything']],
+    ['a group that cannot be allowed', ['x', '--allow-unknown', 'chain']],
+  ])('refuses %s as usage', async (_, args) => {
+    await expect(run(...args)).rejects.toBeInstanceOf(CommanderError)
+  })
+
+  it('refuses files that are not there', async () => {
+    await expect(run(file('nope'), ...AT)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+    await expect(run(file('report.bin'), '--collateral', file('nope'), ...AT)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+    await expect(run(file('certs'), ...AT)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+  })
+})
