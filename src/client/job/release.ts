@@ -1,11 +1,11 @@
 import { issueFlattenedJws, type Secret, wrapRelease } from '../../seal/index.ts'
-import { checkpointAgeChecks, instantOf, releaseLeafChecks } from '../../verify/appraise/index.ts'
+import { checkpointAgeChecks, instantOf, nonceCheckpointChecks, releaseLeafChecks } from '../../verify/appraise/index.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import { encodeIntent, INTENT_TYP, type ReleaseIntent } from '../../verify/documents/intent.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import { useSlotTag } from '../../verify/documents/use-slot.ts'
 import { AttestError } from '../../verify/errors.ts'
-import { type VerifiedEntry, verifyEntry } from '../../verify/tlog/index.ts'
+import { type VerifiedEntry, verifyCheckpoint, verifyEntry } from '../../verify/tlog/index.ts'
 import { accepts } from '../../verify/verdict.ts'
 import type { Client, SealedKeyMessage } from '../client.ts'
 import type { OwnGrant } from '../grants.ts'
@@ -23,6 +23,8 @@ export interface ReleasePlan {
   readonly grants: readonly OwnGrant[]
   readonly policies: readonly Policy[]
   readonly enclave: TrustedEnclave
+  /** The checkpoint that went into the evidence's nonce. */
+  readonly nonceCheckpoint: string
   readonly signal?: AbortSignal
   /** Seconds since the epoch. */
   readonly now: () => number
@@ -89,7 +91,13 @@ async function checkEntry(plan: ReleasePlan, intent: ReleaseIntent, entry: Entry
   let verified: VerifiedEntry | null = null
   for (const policy of plan.policies) {
     verified = await verifyEntry(entry, policy)
-    const age = checkpointAgeChecks(policy, verified.checkpoint.time, plan.now())
+    const { index, checkpoint } = verified
+    const nonce = await verifyCheckpoint(plan.nonceCheckpoint, { ...policy.log, witnessing: policy.witnessing })
+    const age = [
+      ...checkpointAgeChecks(policy, checkpoint.time, plan.now()),
+      // Evidence as old as this would make a receipt that does not verify: better no release.
+      ...nonceCheckpointChecks(policy, nonce, { index, time: checkpoint.time }),
+    ]
     if (!accepts(age)) throw new AttestError('LOG_STALE', describeFailures(age), { at: 'log.checkpoint' })
     await plan.memory.accept(policy.log, entry.checkpoint, 'any', (from, to) => plan.client.consistencyProof(from, to, optionsOf(plan)))
   }

@@ -146,6 +146,7 @@ async function attestAndRelease(request: JobRequest, prepared: Prepared): Promis
     grants,
     policies,
     enclave,
+    nonceCheckpoint: evidence.checkpoint,
     now: nowSeconds,
     ...options,
   }

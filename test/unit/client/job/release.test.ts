@@ -68,6 +68,13 @@ function logging(twist: Twist = {}): Logging {
   }
 }
 
+/** The checkpoint that the job's evidence was asked for with. */
+async function checkpointBefore(by: NoteSigner, size: number, time: number): Promise<string> {
+  const log = new TestLog(by)
+  await log.fill(size)
+  return log.checkpoint(time)
+}
+
 function clientThat(logs: Logging): Client {
   return {
     logIntent: async (_: string, jws: Uint8Array, salt: Uint8Array) => {
@@ -123,6 +130,7 @@ beforeEach(async () => {
     grants: [grant],
     policies: [samplePolicy()],
     enclave,
+    nonceCheckpoint: await checkpointBefore(signer, 3, T0 - 10),
     now: () => T0 + 10,
   }
 })
@@ -186,6 +194,18 @@ describe('release', () => {
     ]
     for (const change of changes) {
       await expect(logIntent({ ...plan, client: clientThat(change) })).rejects.toEqual(withCode('LOG_PROOF_INVALID'))
+    }
+  })
+
+  it('refuses evidence that was asked for too long ago, after the release, or with the checkpoint of another log', async () => {
+    const cases = [
+      [await checkpointBefore(signer, 3, T0 - 3600), 'LOG_STALE'],
+      [await checkpointBefore(signer, 3, T0 + 60), 'LOG_STALE'],
+      [await checkpointBefore(signer, 4, T0 - 10), 'LOG_STALE'],
+      [await checkpointBefore(noteSigner(ORIGIN, 'thief'), 3, T0 - 10), 'LOG_CHECKPOINT_INVALID'],
+    ] as const
+    for (const [nonceCheckpoint, code] of cases) {
+      await expect(logIntent({ ...plan, nonceCheckpoint })).rejects.toEqual(withCode(code))
     }
   })
 
