@@ -30,6 +30,8 @@ export interface Appraisal {
 
 export interface Appraised {
   readonly appraisal: Appraisal
+  /** Certificates, CRLs and Intel's documents that were used beside those of the evidence. */
+  readonly collateral: readonly Uint8Array[]
   /** Null unless accepted. */
   readonly claims: Verified<BundleClaims> | null
 }
@@ -44,26 +46,29 @@ export interface Demand extends Pick<BundleOptions, 'role' | 'nonce' | 'job'> {
   readonly also?: (claims: BundleClaims) => readonly Check[]
 }
 
+/** Where an appraiser gets certificates, CRLs and documents beside those of the evidence. */
+export type CollateralSource = (bundle: EvidenceBundle) => Promise<readonly Uint8Array[]>
+
 /** Verifies and appraises evidence with the collateral and simulated roots of this gateway. */
 export class Appraiser {
   readonly #clock: Clock
   readonly #trustAnchors: readonly Uint8Array[]
   readonly #cache: VerifyCache = createVerifyCache()
-  /** Certificates and CRLs (DER) that are used beside those of the evidence. */
-  readonly collateral: readonly Uint8Array[]
+  readonly #source: CollateralSource
 
-  constructor(clock: Clock, collateral: readonly Uint8Array[], trustAnchors: readonly Uint8Array[]) {
+  constructor(clock: Clock, source: CollateralSource, trustAnchors: readonly Uint8Array[]) {
     this.#clock = clock
+    this.#source = source
     this.#trustAnchors = trustAnchors
-    this.collateral = collateral
   }
 
   async appraise(bundle: EvidenceBundle, { policies, also, ...wanted }: Demand): Promise<Appraised> {
+    const collateral = await this.#source(bundle)
     const at = new Date(this.#clock.now())
     const verdict = await verifyBundle(bundle, {
       ...wanted,
       at,
-      collateral: this.collateral,
+      collateral,
       trustAnchors: this.#trustAnchors,
       cache: this.#cache,
     })
@@ -85,7 +90,7 @@ export class Appraiser {
       simulated: verified?.simulated ?? false,
       at: Math.floor(at.getTime() / 1000),
     }
-    return { appraisal, claims }
+    return { appraisal, collateral, claims }
   }
 }
 

@@ -1,4 +1,15 @@
 export { type Clock, systemClock } from './clock.ts'
+export {
+  AMD_KDS,
+  collateralSchema,
+  INTEL_PCS,
+  type Listed,
+  looksLikeBundle,
+  MAX_BUNDLE_SIZE,
+  type OpenCollateral,
+  openCollateral,
+  openGatewayCollateral,
+} from './collateral/index.ts'
 export { GATEWAY_FILES, type GatewayConfig, type GatewayLimits, loadConfig } from './config/config.ts'
 export { type GatewayKeys, type LogPrivateKey, loadKeys } from './config/keys.ts'
 export { ONBOARDING_TYP } from './hosts/onboarding.ts'

@@ -21,7 +21,7 @@ import { BlobAccess } from './blobs/access.ts'
 import { byteHandler } from './blobs/http.ts'
 import { Uploads } from './blobs/uploads.ts'
 import { type Clock, systemClock } from './clock.ts'
-import { loadCollateral } from './collateral/local.ts'
+import { gatewayCollateral } from './collateral/gateway-collateral.ts'
 import { GATEWAY_FILES, type GatewayConfig, loadConfig } from './config/config.ts'
 import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { Grants } from './grants/grants.ts'
@@ -93,8 +93,8 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const { db } = store
   const { limits } = config
   const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock)
-  const collateral = await loadCollateral(join(folder, GATEWAY_FILES.collateral))
-  const appraiser = new Appraiser(clock, collateral, config.simulatedRoots.map(fromBase64Url))
+  const collateral = await gatewayCollateral(folder, config, clock, logger)
+  const appraiser = new Appraiser(clock, collateral.source, config.simulatedRoots.map(fromBase64Url))
   const grants = new Grants(db, log, clock)
   const registry = new HostRegistry()
   const gateway = `sealgate-gateway/${packageVersion()}`
@@ -148,6 +148,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
       await calls.idle()
       await uploads.close()
       await jobs.close()
+      await collateral.close()
       await log.settled()
       await store.close()
       logger.info('gateway has stopped')

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { blobField, setField, textField } from '../../verify/documents/fields.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Group } from '../../verify/verdict.ts'
+import { type CollateralConfig, collateralSchema } from '../collateral/config.ts'
 
 /** Bounds of one gateway. Times are seconds. */
 export interface GatewayLimits {
@@ -39,6 +40,8 @@ export interface GatewayConfig {
   readonly simulatedRoots: readonly string[]
   /** Rule groups whose `unknown` does not keep a host from being onboarded. Jobs follow their policies alone. */
   readonly allowUnknown: readonly Group[]
+  /** Where endorsements come from. */
+  readonly collateral: CollateralConfig
   readonly limits: GatewayLimits
 }
 
@@ -69,6 +72,7 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   publicAddress: textField(256).optional(),
   simulatedRoots: z.array(blobField(8192)).max(16).default([]),
   allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
+  collateral: collateralSchema.default(collateralSchema.parse({})),
   limits: limitsSchema.default(limitsSchema.parse({})),
 })
 
@@ -82,6 +86,8 @@ export const GATEWAY_FILES = {
   logKey: 'log.key.json',
   /** Certificates and CRLs, PEM or DER: what appraisal may use besides what hosts bring. Never an anchor. */
   collateral: 'collateral',
+  /** Endorsements that were fetched or imported, by content. */
+  collateralCache: 'collateral-cache',
   /** Database and ciphertext. */
   data: 'data',
 } as const

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest'
+import type { TdReportField } from '../../../src/verify/evidence/tdx/td-report.ts'
 import { decide, troubles, verifyTd } from '../../support/dcap.ts'
 import { expectCommon, flipBits, mutationOutcome, type Tally, tally } from '../../support/dcap-vector-checks.ts'
 import { eventLogVectors, mutatedVectors, quoteVectors, tdxFolder } from '../../support/dcap-vectors.ts'
@@ -49,7 +50,7 @@ describe.skipIf(tdxFolder === null)('real TDX quotes', () => {
   })
 })
 
-const FIELDS: Readonly<Record<string, keyof Awaited<ReturnType<typeof verifyTd>>['parsed']['tdReport'] & string>> = {
+const FIELDS: Readonly<Record<string, TdReportField>> = {
   tee_tcb_svn: 'teeTcbSvn',
   mrseam: 'mrSeam',
   mrsignerseam: 'mrSignerSeam',

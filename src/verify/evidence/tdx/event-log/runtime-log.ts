@@ -39,10 +39,12 @@ export async function parseRuntimeLog(text: string): Promise<readonly RuntimeEve
   if (!Array.isArray(list) || list.length > MAX_EVENTS) {
     throw new AttestError('DOCUMENT_INVALID', `want a list of at most ${MAX_EVENTS} events`, { at: 'event-log' })
   }
-  return Promise.all((list as readonly JsonValue[]).map((item, i) => readEvent(new JsonFields(item, `event-log[${i}]`))))
+  return Promise.all((list as readonly JsonValue[]).map((item, i) => readEvent(item, `event-log[${i}]`)))
 }
 
-async function readEvent(json: JsonFields): Promise<RuntimeEvent> {
+/** Async from its first line: an error thrown before would leave the promises of earlier entries without anybody to catch theirs. */
+async function readEvent(item: JsonValue, at: string): Promise<RuntimeEvent> {
+  const json = new JsonFields(item, at)
   const register = json.count('imr', 3)
   const type = json.count('event_type', 0xffffffff)
   const name = json.text('event')

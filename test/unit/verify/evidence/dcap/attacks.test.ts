@@ -150,7 +150,7 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
         6,
       ],
     ] as const)('rejects %s', async (_, change, rule, exit) => {
-      const result = await attack(tee, change as Partial<IntelWorld>)
+      const result = await attack(tee, change)
       expect(result.rules).toContain(rule)
       expect(result.exit).toBe(exit)
     })
@@ -222,7 +222,7 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
     it.each(['tcb_info', 'qe_identity'] as const)('does not accept without %s', async (name) => {
       const made = await intel.make(tee)
       const { [name]: _, [`${name}_signature`]: __, ...json } = made.json
-      expect(await look(tee, { ...made, json: json as Record<string, string> })).toMatchObject({ exit: 6, decision: 'reject' })
+      expect(await look(tee, { ...made, json })).toMatchObject({ exit: 6, decision: 'reject' })
     })
 
     it('rejects an evaluation below the floor, of either document', async () => {

@@ -65,7 +65,7 @@ describe('strict JSON', () => {
     )
   })
 
-  it('never accepts what JSON.parse refuses, whatever the text', () => {
+  it('never accepts what JSON.parse refuses, whatever the text', async () => {
     const parses = (text: string): boolean => {
       try {
         JSON.parse(text)
@@ -74,8 +74,8 @@ describe('strict JSON', () => {
         return false
       }
     }
-    fc.assert(
-      fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'{}[]",:0123456789.eE+-truefalsn \\u'), maxLength: 24 }), async (text) => {
+    await fc.assert(
+      fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'{}[]",:0123456789.eE+-truefalsn \\u'.split('')), maxLength: 24 }), async (text) => {
         const accepted = (await outcomeOf(() => parseStrictJson(text, 'x'))) === 'accepted'
         expect(accepted && !parses(text)).toBe(false)
       }),

@@ -45,7 +45,7 @@ const reportOf = (rtmrs: readonly Uint8Array[]): TdReport => new TdReport(tdRepo
 const troublesOf = ({ checks }: EventLogFindings): readonly string[] => checks.filter((c) => c.outcome !== 'pass').map((c) => c.rule)
 
 const variable = (name: string, value: Uint8Array): Uint8Array => {
-  const wide = Uint8Array.from([...name].flatMap((c) => [c.charCodeAt(0), 0]))
+  const wide = Uint8Array.from({ length: 2 * name.length }, (_, i) => (i % 2 === 0 ? name.charCodeAt(i / 2) : 0))
   const guid = fromHex('61dfe48bca93d211aa0d00e098032b8c')
   return concat(guid, u32(name.length), u32(0), u32(value.length), u32(0), wide, value)
 }
