@@ -1,7 +1,7 @@
 // Generates src/rpc/gen from proto/: protobufjs static messages and grpc-js service definitions for them.
 // pbjs makes no grpc-js services, so the JSON form of the schema is turned into definitions here.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
