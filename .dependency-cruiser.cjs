@@ -4,7 +4,10 @@ const only = (name, rooms, packages, builtins = true) => ({
   name: `${name}-imports`,
   severity: 'error',
   from: { path: room(name) },
-  to: { path: '.', pathNot: [...[name, ...rooms].map(room), ...packages.map((p) => `node_modules/${p}`), ...(builtins ? ['^node:', '^[a-z_/]+$'] : [])] },
+  to: {
+    path: '.',
+    pathNot: [...[name, ...rooms].map(room), ...packages.map((p) => `node_modules/${p}`), ...(builtins ? ['^node:', '^[a-z_/]+$'] : [])],
+  },
 })
 const CORE = ['zod', 'jose', '@peculiar', 'reflect-metadata']
 const SEAL = [...CORE, 'hpke', '@panva', '@noble']
@@ -22,7 +25,12 @@ module.exports = {
       from: { pathNot: '^src/cli/pkcs12\\.ts$' },
       to: { path: 'node_modules/node-forge' },
     },
-    { name: 'pure-rooms-no-builtins', severity: 'error', from: { path: '^src/(verify|seal)/', pathNot: '^src/verify/crypto/node\\.ts$' }, to: { dependencyTypes: ['core'] } },
+    {
+      name: 'pure-rooms-no-builtins',
+      severity: 'error',
+      from: { path: '^src/(verify|seal)/', pathNot: '^src/verify/crypto/node\\.ts$' },
+      to: { dependencyTypes: ['core'] },
+    },
     only('verify', [], CORE),
     only('seal', ['verify'], SEAL),
     only('sim', ['verify', 'seal'], CORE),

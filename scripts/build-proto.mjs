@@ -10,7 +10,10 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const out = join(root, 'src/rpc/gen')
 const proto = join(root, 'proto')
 const sources = [
-  ...readdirSync(join(proto, 'sealgate/v1')).filter((f) => f.endsWith('.proto')).sort().map((f) => join(proto, 'sealgate/v1', f)),
+  ...readdirSync(join(proto, 'sealgate/v1'))
+    .filter((f) => f.endsWith('.proto'))
+    .sort()
+    .map((f) => join(proto, 'sealgate/v1', f)),
   join(proto, 'google/rpc/error_details.proto'),
   join(proto, 'google/rpc/status.proto'),
 ]
@@ -50,12 +53,17 @@ lines.push(
 for (const [name, node] of Object.entries(scope).sort()) {
   if (node.methods === undefined) continue
   const methods = Object.entries(node.methods)
-  const types = methods.map(([m, d]) => `  readonly ${m[0].toLowerCase()}${m.slice(1)}: MethodDefinition<sealgate.v1.I${d.requestType}, sealgate.v1.${d.responseType}>`)
+  const types = methods.map(
+    ([m, d]) =>
+      `  readonly ${m[0].toLowerCase()}${m.slice(1)}: MethodDefinition<sealgate.v1.I${d.requestType}, sealgate.v1.${d.responseType}>`,
+  )
   lines.push(`export interface ${name}Definition {`, ...types, '}')
   lines.push(`export const ${name}: ${name}Definition = {`)
   for (const [m, d] of methods) {
     const key = m[0].toLowerCase() + m.slice(1)
-    lines.push(`  ${key}: method('/sealgate.v1.${name}/${m}', ${d.requestStream === true}, ${d.responseStream === true}, v1.${d.requestType}, v1.${d.responseType}) as never,`)
+    lines.push(
+      `  ${key}: method('/sealgate.v1.${name}/${m}', ${d.requestStream === true}, ${d.responseStream === true}, v1.${d.requestType}, v1.${d.responseType}) as never,`,
+    )
   }
   lines.push('}', '')
 }

@@ -2,7 +2,14 @@
 import { writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 
-const GROUPS = { 3: 'Malformed input', 4: 'Not authentic', 6: 'Collateral missing or stale', 5: 'Not allowed, or refused', 2: 'Usage', 1: 'Environment and internal' }
+const GROUPS = {
+  3: 'Malformed input',
+  4: 'Not authentic',
+  6: 'Collateral missing or stale',
+  5: 'Not allowed, or refused',
+  2: 'Usage',
+  1: 'Environment and internal',
+}
 
 /** @param {Record<string, {exit: number, fix: string}>} codes */
 export function errorDocs(codes) {

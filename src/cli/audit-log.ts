@@ -87,7 +87,7 @@ export function auditLog(folder: string, signal: AbortSignal, onProgress: (done:
 }
 
 /** What the leaves alone show: use tags that repeat, and releases without an ending. */
-class Audit {
+export class Audit {
   readonly #counts = new Map<string, number>()
   readonly #tags = new Map<string, number>()
   /** Releases that wait for their ending, by leaf hash. */

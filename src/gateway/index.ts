@@ -1,8 +1,6 @@
 export { type Clock, systemClock } from './clock.ts'
 export {
-  AMD_KDS,
   collateralSchema,
-  INTEL_PCS,
   type Listed,
   looksLikeBundle,
   MAX_BUNDLE_SIZE,

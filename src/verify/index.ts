@@ -31,12 +31,37 @@ export { AttestError, ERROR_CODES, type ErrorCode, type ErrorPlace } from './err
 export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 export { type Collateral, type CollateralItem, type KnownCertificate, type KnownCrl, loadCollateral } from './evidence/collateral.ts'
 export { ALLOWABLE_GROUPS } from './evidence/conclude.ts'
+export type { DcapRequirements } from './evidence/dcap/appraise.ts'
+export type {
+  DcapFields,
+  EnclaveFields,
+  PckFields,
+  PlatformFields,
+  QuoteFields,
+  TcbFields,
+} from './evidence/dcap/claims.ts'
+export type { EarlyOutlook, Expiry, Forecast } from './evidence/dcap/forecast.ts'
+export type { Tee } from './evidence/dcap/layout.ts'
+export { type PckConfiguration, type PckExtension, parsePckExtension } from './evidence/dcap/pck.ts'
+export { type BodyKind, parseQuote, type Quote, type QuoteHeader } from './evidence/dcap/quote.ts'
+export { type DcapRoot, dcapRoots } from './evidence/dcap/roots.ts'
+export type { TcbStatus } from './evidence/dcap/tcb-status.ts'
+export type { DcapInput } from './evidence/dcap/verify.ts'
 export type { SnpRequirements } from './evidence/sev-snp/appraise.ts'
 export { parseCertificateTable } from './evidence/sev-snp/certificate-table.ts'
 export type { SnpClaims, SnpFields, SnpParsed, VekFields } from './evidence/sev-snp/claims.ts'
 export type { Cpuid, SigningKey as SnpSigningKey, TcbVersion } from './evidence/sev-snp/layout.ts'
 export { parseReport, type SnpReport } from './evidence/sev-snp/parse.ts'
 export { parseVek, type Vek } from './evidence/sev-snp/vek.ts'
+export type { SgxFlagName } from './evidence/sgx/attributes.ts'
+export type { SgxAttributeBits, SgxClaims, SgxParsed } from './evidence/sgx/claims.ts'
+export { type SgxInput, type SgxRequirements, type SgxResult, verifySgxQuote } from './evidence/sgx/verify.ts'
+export type { TdAttributeName } from './evidence/tdx/attributes.ts'
+export type { TdFields, TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
+export type { EventContent } from './evidence/tdx/event-log/content.ts'
+export type { MeasuredEvent, RegisterName } from './evidence/tdx/event-log/replay.ts'
+export { TdReport, type TdReportField } from './evidence/tdx/td-report.ts'
+export { type TdxInput, type TdxRequirements, type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
 export { type CommonClaims, FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
 export { encodeCanonical, type Json, parseCanonical } from './formats/canonical-json.ts'
@@ -47,6 +72,8 @@ export { type Certificate, type Extension, parseCertificate } from './formats/x5
 export * from './receipt/index.ts'
 export * from './tlog/index.ts'
 export { AMD_HIERARCHIES, type AmdAuthority, type AmdHierarchy, type AmdProduct } from './trust/amd.ts'
+export type { Anchor } from './trust/anchor.ts'
+export { INTEL_SGX_ROOT } from './trust/intel.ts'
 export {
   accepts,
   allowUnknown,

@@ -36,7 +36,7 @@ export function memoryHolding(pid: number, needles: readonly Buffer[]): readonly
       for (const [i, needle] of needles.entries()) if (seen.includes(needle)) found.add(i)
     }
   }
-  return [...found].sort()
+  return [...found].sort((a, b) => a - b)
 }
 
 /** proc(5): lines `start-end perms …` of /proc/PID/maps. Data is where a process can write, or could before. */

@@ -5,6 +5,7 @@ import { fromUtf8, toBase64Url } from '../../verify/bytes/bytes.ts'
 import { encodeTrustFile, type TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { looksLikePem, parsePem } from '../../verify/formats/pem.ts'
+import { parseCertificate } from '../../verify/formats/x509.ts'
 
 /** What to add to a trust file. */
 export interface TrustAdditions {
@@ -58,6 +59,8 @@ async function readRoots(path: string): Promise<readonly string[]> {
   const text = bytes[0] === 0x30 ? '' : fromUtf8(bytes)
   const ders = looksLikePem(text) ? parsePem(text, path).map((block) => block.der) : [bytes]
   if (ders.length === 0) throw new AttestError('CERTIFICATE_MALFORMED', `${path} holds no certificate`)
+  // Also refuses what is none: a root is trusted, so nothing is kept that nobody could have meant.
+  for (const der of ders) parseCertificate(der)
   return ders.map(toBase64Url)
 }
 

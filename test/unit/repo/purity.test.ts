@@ -24,7 +24,10 @@ function sources(room: string): string[] {
 
 /** Comments may speak of clocks. */
 function code(text: string): string {
-  return text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*\/\/.*$/gm, '').replaceAll(/\s\/\/ .*$/gm, '')
+  return text
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/^\s*\/\/.*$/gm, '')
+    .replaceAll(/\s\/\/ .*$/gm, '')
 }
 
 describe.each(['verify', 'seal'])('%s is pure', (room) => {

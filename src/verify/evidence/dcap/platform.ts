@@ -79,7 +79,7 @@ export async function establishPlatform(
   cache: VerifyCache,
 ): Promise<Platform> {
   const scope = scopeOf(collateral, roots)
-  const key = `dcap.qe:${quote.tee}:${scope}:${toHex(await crypto.digest('SHA-256', quote.qeSection))}`
+  const key = `dcap.qe:${quote.version}:${quote.tee}:${scope}:${toHex(await crypto.digest('SHA-256', quote.qeSection))}`
   const known = cache.get(key)
   if (known !== undefined) return known as Platform
   const platform = await workOut(quote, collateral, roots, scope, cache)

@@ -37,7 +37,7 @@ export interface QuoteFindings {
 }
 
 /**
- * Checks a DCAP quote in the order of docs/formats/tdx.md and sgx.md, up to its TCB status: form, PCK chain, quoting enclave,
+ * Checks a DCAP quote in the order of docs/formats/dcap-collateral.md, up to its TCB status: form, PCK chain, quoting enclave,
  * signature, collateral, revocation, TCB. What the quote carries is for the caller to look at.
  * @param seam - Of a TD report; null for SGX.
  * @returns Findings with a list of checks of their own, to which the caller adds.

@@ -75,6 +75,13 @@ async function checkpointBefore(by: NoteSigner, size: number, time: number): Pro
   return log.checkpoint(time)
 }
 
+/** Of a log with so many entries. */
+async function checkpointOf(size: number, time: number): Promise<string> {
+  const log = new TestLog(signer)
+  await log.fill(size)
+  return log.checkpoint(time)
+}
+
 function clientThat(logs: Logging): Client {
   return {
     logIntent: async (_: string, jws: Uint8Array, salt: Uint8Array) => {
@@ -182,6 +189,12 @@ describe('release', () => {
   ]
   it.each(TWISTS)('refuses %s', async (_, twist, code) => {
     await expect(logIntent({ ...plan, client: clientThat(logging(twist)) })).rejects.toEqual(withCode(code))
+  })
+
+  it('refuses evidence over a checkpoint that is too old, or younger than the release', async () => {
+    for (const nonceCheckpoint of [await checkpointOf(2, T0 - 3600), await checkpointOf(2, T0 + 60), await checkpointOf(4, T0)]) {
+      await expect(logIntent({ ...plan, nonceCheckpoint })).rejects.toEqual(withCode('LOG_STALE'))
+    }
   })
 
   it('refuses an entry about another intent, under another salt, or with a proof of something else', async () => {

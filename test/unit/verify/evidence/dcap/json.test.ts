@@ -75,10 +75,13 @@ describe('strict JSON', () => {
       }
     }
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: fc.constantFrom(...'{}[]",:0123456789.eE+-truefalsn \\u'.split('')), maxLength: 24 }), async (text) => {
-        const accepted = (await outcomeOf(() => parseStrictJson(text, 'x'))) === 'accepted'
-        expect(accepted && !parses(text)).toBe(false)
-      }),
+      fc.asyncProperty(
+        fc.string({ unit: fc.constantFrom(...'{}[]",:0123456789.eE+-truefalsn \\u'.split('')), maxLength: 24 }),
+        async (text) => {
+          const accepted = (await outcomeOf(() => parseStrictJson(text, 'x'))) === 'accepted'
+          expect(accepted && !parses(text)).toBe(false)
+        },
+      ),
       { numRuns: 2000 },
     )
   })
