@@ -1,0 +1,5 @@
+export { looksLikeBundle, MAX_BUNDLE_SIZE } from './bundle.ts'
+export { type CollateralConfig, collateralSchema } from './config.ts'
+export { openGatewayCollateral } from './gateway-collateral.ts'
+export { type CollateralMeans, type OpenCollateral, openCollateral } from './open-collateral.ts'
+export type { CollateralService, Freshness, Gathered, Listed, TakeOver } from './service.ts'
