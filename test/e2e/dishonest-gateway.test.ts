@@ -66,8 +66,9 @@ async function endOf(job: Promise<JobReport>): Promise<string> {
   return 'right'
 }
 
-// Alone on its way, a message that is swapped is a lost one; the host's part below has the streams.
 const MUTATIONS = ['flip', 'flip', 'drop', 'duplicate', 'replay'] as const
+/** Messages after which the sender waits: to hold one of them back is to drop it. */
+const ALONE: ReadonlySet<string> = new Set(['jobOffer', 'keyRelease', 'jobOutcome'])
 const CLIENT_METHODS = ['CreateJob', 'WatchJob', 'GetJobEvidence', 'LogReleaseIntent', 'ReleaseKeys', 'GetReceipt', 'GetResults'] as const
 
 describe('between owner and gateway', () => {
@@ -76,13 +77,13 @@ describe('between owner and gateway', () => {
       it(`never yields a wrong result: ${method} ${direction}`, async () => {
         const random = seeded(method.length * 7 + direction.length)
         const ends: string[] = []
-        for (const mutation of MUTATIONS) {
+        for (const mutation of method === 'WatchJob' && direction === 'down' ? [...MUTATIONS, 'swap' as const] : MUTATIONS) {
           const tamper = mutateOnce({ method, direction }, mutation, recording, random)
           ends.push(`${mutation}: ${await endOf(throughRelay(tamper, (client) => world.runJob({ client })))}`)
           expect(tamper.done()).toBe(true)
         }
         // A lost message is noticed, or asked for again; it is never a success that skipped something.
-        expect(ends).toHaveLength(MUTATIONS.length)
+        expect(ends.length).toBeGreaterThanOrEqual(MUTATIONS.length)
       })
     }
   }
@@ -166,7 +167,7 @@ describe('between host and gateway', () => {
     it(`never yields a wrong result: ${kind}`, async () => {
       const random = seeded(kind.length)
       const ends: string[] = []
-      for (const mutation of ['flip', 'drop', 'duplicate', 'replay', 'swap'] as const) {
+      for (const mutation of ALONE.has(kind) ? MUTATIONS : [...MUTATIONS, 'swap' as const]) {
         await world.attested()
         const once = mutateOnce(target, mutation, fromHost, random)
         tamper = once

@@ -16,7 +16,7 @@ import { check } from './check.ts'
 /** Groups whose `unknown` a caller may accept. The others say whether the evidence is genuine at all. */
 export const ALLOWABLE_GROUPS: readonly Group[] = ['revocation', 'tcb', 'debug', 'freshness', 'binding', 'reference-values', 'policy']
 
-/** What a verifier found out, before it is decided upon. */
+/** What a verifier found out, before it is decided upon. `parsed` and `claims` may be getters: they are asked when the verdict's are. */
 export interface Findings<P, C> {
   readonly format: string
   readonly parsed: P | null

@@ -1,5 +1,6 @@
 import type { Group } from '../verdict.ts'
 import type { VerifyCache } from './cache.ts'
+import type { Collateral } from './collateral.ts'
 import type { SnpRequirements } from './sev-snp/appraise.ts'
 import type { SgxRequirements } from './sgx/verify.ts'
 import type { TdxRequirements } from './tdx/verify.ts'
@@ -40,8 +41,11 @@ export interface CommonClaims {
 export interface VerifyOptions {
   /** `auto`, the default, goes by content. */
   readonly format?: Format | 'auto'
-  /** Certificates, chains and CRLs, PEM or DER, and Intel's collateral as JSON, each recognised by content. They never add trust. */
-  readonly collateral: readonly Uint8Array[]
+  /**
+   * Certificates, chains and CRLs, PEM or DER, and Intel's collateral as JSON, each recognised by content. They never add
+   * trust. Who calls often with the same loads it once: {@link loadCollateral}.
+   */
+  readonly collateral: readonly Uint8Array[] | Collateral
   /** Root certificates of simulators, PEM or DER. What verifies under one has `simulated: true`. */
   readonly trustAnchors: readonly Uint8Array[]
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
@@ -60,6 +64,8 @@ export interface VerifyOptions {
   readonly sgx?: SgxRequirements
   /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
+  /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */
+  readonly forecast?: { readonly early: readonly Uint8Array[] }
   /** Facts about bytes seen before; see {@link createVerifyCache}. Not given: nothing outlives the call. */
   readonly cache?: VerifyCache
 }

@@ -6,7 +6,7 @@ import type { Anchor } from './anchor.ts'
  * identities. Two certificates with this key, serial and name are in circulation, one that ends on 2033-05-21 (SHA-256
  * fc64f807…) and its successor (44a0196b…), so what is trusted is the key. Read on 2026-11-23 from copies that are
  * byte-identical in 30 public repositories; Intel publishes it as
- * https://certificates.trustedservices.intel.com/IntelSGXRootCA.der.
+ * https://certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.pem.
  */
 export const INTEL_SGX_ROOT: Anchor = {
   subject: 'CN=Intel SGX Root CA,O=Intel Corporation,L=Santa Clara,ST=CA,C=US',

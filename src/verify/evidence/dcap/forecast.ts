@@ -1,42 +1,15 @@
 import type { VerifyCache } from '../cache.ts'
 import { instant } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
+import { type Dated, type EarlyOutlook, type Expiry, earliestFirst, type Forecast } from '../forecast.ts'
 import type { SignedCrls } from './certificates.ts'
 import { chooseDocument, contentOf, establishFacts } from './collateral.ts'
 import { explainTcb } from './explain.ts'
 import type { Tee } from './layout.ts'
 import { identitiesFor, tcbInfosFor } from './platform.ts'
-import { evaluateTcb, type TcbStatus } from './tcb-status.ts'
+import { evaluateTcb } from './tcb-status.ts'
 import { chooseIdentity, type QuoteFindings } from './verify.ts'
 import { isWithin } from './windows.ts'
-
-/** One thing that a verdict rests upon and the last instant at which it holds. */
-export interface Expiry {
-  readonly what: 'pck' | 'pck-issuer' | 'root' | 'tcb-signer' | 'root-crl' | 'pck-crl' | 'tcb-info' | 'qe-identity'
-  readonly name: string
-  /** RFC 3339. */
-  readonly expires: string
-}
-
-/** What Intel's early TCB info says, which becomes the standard one later. */
-export interface EarlyOutlook {
-  readonly status: TcbStatus
-  readonly tcbEvaluationDataNumber: number
-  /** The status is another one than today's. */
-  readonly changes: boolean
-  /** Latest instant up to which today's TCB info can still be used: from then on the early word, or a newer one, decides. */
-  readonly from: string
-  /** What falls short: `SGX component 8 is 5, needs 6`. */
-  readonly reasons: readonly string[]
-}
-
-/** How long the answer can stand. */
-export interface Forecast {
-  /** Earliest first. */
-  readonly expiries: readonly Expiry[]
-  /** Null: no early TCB info for this platform was given. */
-  readonly early: EarlyOutlook | null
-}
 
 /**
  * Looks ahead from a finished verification: what expires when, and what early TCB info would make of the platform.
@@ -53,7 +26,7 @@ export async function forecast(
 }
 
 function listExpiries({ platform, tcbInfo, qeIdentity }: QuoteFindings, at: number): readonly Expiry[] {
-  const dated: (Omit<Expiry, 'expires'> & { readonly at: number })[] = []
+  const dated: Dated[] = []
   const { chain, facts } = platform
   if (chain.leaf !== null) dated.push({ what: 'pck', name: chain.leaf.subject.text, at: chain.leaf.notAfter })
   if (chain.leaf !== null && chain.path !== null) {
@@ -74,15 +47,11 @@ function listExpiries({ platform, tcbInfo, qeIdentity }: QuoteFindings, at: numb
     const { tee, tcbEvaluationDataNumber, nextUpdate } = qeIdentity.document.content
     dated.push({ what: 'qe-identity', name: `${tee}, evaluation ${tcbEvaluationDataNumber}`, at: nextUpdate })
   }
-  return dated.sort((a, b) => a.at - b.at).map(({ what, name, at: end }) => ({ what, name, expires: instant(end) }))
+  return earliestFirst(dated)
 }
 
 /** The CRL that answers for now. */
-function crlExpiries(
-  what: 'pck-crl' | 'root-crl',
-  { issuer, signed }: SignedCrls,
-  at: number,
-): { what: 'pck-crl' | 'root-crl'; name: string; at: number }[] {
+function crlExpiries(what: 'pck-crl' | 'root-crl', { issuer, signed }: SignedCrls, at: number): Dated[] {
   const current = signed.find((c) => isWithin(c.window, at))
   return current === undefined ? [] : [{ what, name: issuer, at: current.window.notAfter }]
 }

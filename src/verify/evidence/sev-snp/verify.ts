@@ -4,7 +4,8 @@ import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
 import type { VerifyCache } from '../cache.ts'
 import { check, checkWindow, type Now, unknown } from '../check.ts'
-import type { Collateral } from '../collateral.ts'
+import type { Collateral, KnownCrl } from '../collateral.ts'
+import { type Dated, earliestFirst, type Forecast } from '../forecast.ts'
 import { checkRevocation } from '../revocation.ts'
 import { importKey } from '../signed-by.ts'
 import { appraiseReport, type SnpRequirements } from './appraise.ts'
@@ -32,6 +33,8 @@ export interface SnpResult {
   readonly parsed: SnpParsed
   readonly claims: SnpClaims
   readonly checks: readonly Check[]
+  /** What expires when. */
+  readonly forecast: () => Forecast
 }
 
 /**
@@ -59,7 +62,21 @@ export async function verifyReport(input: SnpInput): Promise<SnpResult> {
     ...(vek === null ? [] : [checkTcb(report, vek), checkChip(report, vek)]),
     ...appraiseReport(report, parsed.product, input),
   ]
-  return { parsed, claims: claimsOf(parsed, chain?.path?.root.simulated === true, revocation?.current ?? null), checks }
+  const crl = revocation?.current ?? null
+  const claims = claimsOf(parsed, chain?.path?.root.simulated === true, crl)
+  return { parsed, claims, checks, forecast: () => ({ expiries: earliestFirst(datesOf(chain, crl)), early: null }) }
+}
+
+function datesOf(chain: SnpChain | null, crl: KnownCrl | null): readonly Dated[] {
+  if (chain === null) return []
+  const { certificate, path } = chain
+  const dated: Dated[] = [{ what: 'vek', name: certificate.subject.text, at: certificate.notAfter }]
+  if (path !== null) {
+    dated.push({ what: 'issuer', name: path.issuer.subject, at: path.issuer.notAfter })
+    dated.push({ what: 'root', name: path.root.ark.subject, at: path.root.ark.notAfter })
+  }
+  if (crl !== null) dated.push({ what: 'crl', name: crl.issuer.text, at: crl.nextUpdate })
+  return dated
 }
 
 function checkSigner({ signingKey }: SnpReport, chain: SnpChain | null): readonly Check[] {

@@ -5,9 +5,10 @@ import { check } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
 import { checkMeasurement, checkNonce, type DcapRequirements } from '../dcap/appraise.ts'
 import { type EnclaveReport, parseEnclaveReport } from '../dcap/enclave-report.ts'
-import { type Forecast, forecast } from '../dcap/forecast.ts'
+import { forecast } from '../dcap/forecast.ts'
 import { parseQuote, type Quote } from '../dcap/quote.ts'
 import { type DcapInput, type QuoteFindings, verifyQuote } from '../dcap/verify.ts'
+import type { Forecast } from '../forecast.ts'
 import { hasSgxFlag } from './attributes.ts'
 import { describeSgx, type SgxClaims, type SgxParsed, sgxClaims } from './claims.ts'
 
@@ -41,6 +42,7 @@ export class SgxResult {
   readonly #report: EnclaveReport
   readonly #findings: QuoteFindings
   #parsed: SgxParsed | null = null
+  #claims: SgxClaims | null = null
 
   constructor(input: SgxInput, quote: Quote, report: EnclaveReport, findings: QuoteFindings) {
     this.checks = findings.checks
@@ -57,7 +59,8 @@ export class SgxResult {
 
   /** Not trusted until the checks are accepted. */
   get claims(): SgxClaims {
-    return sgxClaims(this.parsed, this.#findings)
+    this.#claims ??= sgxClaims(this.parsed, this.#findings)
+    return this.#claims
   }
 
   /** What expires when, and what early TCB info would change. */

@@ -4,9 +4,10 @@ import type { Check } from '../../verdict.ts'
 import { check, unknown } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
 import { checkMeasurement, checkNonce, type DcapRequirements } from '../dcap/appraise.ts'
-import { type Forecast, forecast } from '../dcap/forecast.ts'
+import { forecast } from '../dcap/forecast.ts'
 import { parseQuote, type Quote } from '../dcap/quote.ts'
 import { type DcapInput, type QuoteFindings, verifyQuote } from '../dcap/verify.ts'
+import type { Forecast } from '../forecast.ts'
 import { hasTdAttribute, isUnderDebug, maskText, readMask, type TdAttributeName } from './attributes.ts'
 import { describeTd, type TdxClaims, type TdxParsed, tdxClaims } from './claims.ts'
 import { type EventLogFindings, replayEventLogs } from './event-log/replay.ts'
@@ -47,6 +48,7 @@ export class TdxResult {
   readonly #findings: QuoteFindings
   readonly #eventLog: EventLogFindings | null
   #parsed: TdxParsed | null = null
+  #claims: TdxClaims | null = null
 
   constructor(input: TdxInput, quote: Quote, report: TdReport, findings: QuoteFindings, eventLog: EventLogFindings | null) {
     this.checks = findings.checks
@@ -65,7 +67,8 @@ export class TdxResult {
 
   /** Not trusted until the checks are accepted. */
   get claims(): TdxClaims {
-    return tdxClaims(this.parsed, this.#report, this.#findings, this.#eventLog)
+    this.#claims ??= tdxClaims(this.parsed, this.#report, this.#findings, this.#eventLog)
+    return this.#claims
   }
 
   /** What expires when, and what early TCB info would change. */

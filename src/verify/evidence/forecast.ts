@@ -1,0 +1,51 @@
+import { instant } from './check.ts'
+import type { TcbStatus } from './dcap/tcb-status.ts'
+
+/** One thing that a verdict rests upon and the last instant at which it holds. */
+export interface Expiry {
+  readonly what:
+    | 'vek'
+    | 'issuer'
+    | 'crl'
+    | 'pck'
+    | 'pck-issuer'
+    | 'root'
+    | 'tcb-signer'
+    | 'root-crl'
+    | 'pck-crl'
+    | 'tcb-info'
+    | 'qe-identity'
+  readonly name: string
+  /** RFC 3339. */
+  readonly expires: string
+}
+
+/** What Intel's early TCB info says, which becomes the standard one later. */
+export interface EarlyOutlook {
+  readonly status: TcbStatus
+  readonly tcbEvaluationDataNumber: number
+  /** The status is another one than today's. */
+  readonly changes: boolean
+  /** Latest instant up to which today's TCB info can still be used: from then on the early word, or a newer one, decides. */
+  readonly from: string
+  /** What falls short: `SGX component 8 is 5, needs 6`. */
+  readonly reasons: readonly string[]
+}
+
+/** How long the answer can stand. */
+export interface Forecast {
+  /** Earliest first. */
+  readonly expiries: readonly Expiry[]
+  /** Null: no early TCB info for this platform was given, or there is no such thing for this TEE. */
+  readonly early: EarlyOutlook | null
+}
+
+/** The same before it is put into words. */
+export interface Dated extends Pick<Expiry, 'what' | 'name'> {
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
+export function earliestFirst(dated: readonly Dated[]): readonly Expiry[] {
+  return [...dated].sort((a, b) => a.at - b.at).map(({ what, name, at }) => ({ what, name, expires: instant(at) }))
+}
