@@ -13,6 +13,10 @@ export default defineConfig({
       },
       {
         resolve: { alias },
+        test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], testTimeout: 120_000 },
+      },
+      {
+        resolve: { alias },
         test: { name: 'vectors', include: ['test/vectors/**/*.test.ts'], testTimeout: 120_000 },
       },
       {

@@ -14,8 +14,6 @@ const HELP_SHOWN: ReadonlySet<string> = new Set(['commander.helpDisplayed', 'com
  *   run until they are stopped (`gateway start`, `host start`) end with 0.
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  // Words of Node to programmers, such as that an address is no host name, are not for the people who run this.
-  process.noDeprecation = true
   const abort = new AbortController()
   const interrupt = (): void => {
     // A second signal meets Node's default: the process ends at once.
@@ -28,7 +26,10 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
   process.on('SIGINT', interrupt)
   process.on('SIGTERM', interrupt)
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreClosedPipe)
+  for (const stream of [process.stdout, process.stderr]) {
+    // For good: a closed pipe may only be noticed after the command has ended.
+    if (!stream.listeners('error').includes(ignoreClosedPipe)) stream.on('error', ignoreClosedPipe)
+  }
 
   const streams = { stdout: process.stdout, stderr: process.stderr, env: process.env }
   const runtime: Runtime = { streams, signal: abort.signal, exitCode: EXIT_OK, output: createOutput(streams, argv.includes('--json')) }
@@ -47,7 +48,6 @@ export async function main(argv: readonly string[]): Promise<number> {
     return exitCodeOfError(error)
   } finally {
     stopListening()
-    for (const stream of [process.stdout, process.stderr]) stream.off('error', ignoreClosedPipe)
   }
 }
 
@@ -66,7 +66,7 @@ function endOfParsing(error: CommanderError, runtime: Runtime): number {
 function report(error: unknown, runtime: Runtime): void {
   const { output, streams } = runtime
   for (const line of describeError(error)) output.line(line)
-  if (output.json) output.answer(errorDocument(error), [])
+  if (output.json && !output.answered) output.answer(errorDocument(error), [])
   if (streams.env.SEALGATE_TRACE !== undefined) for (const line of trace(error)) output.line(line)
 }
 

@@ -13,6 +13,8 @@ export interface Output {
   progress(text: string): void
   /** The answer: `document` on stdout with `--json`, else `human` lines on stderr. Once per command. */
   answer(document: unknown, human: readonly string[]): void
+  /** True once there is an answer: a failure after it has no document of its own. */
+  readonly answered: boolean
   /** An artefact (script, note, certificate) on stdout, exactly. */
   artefact(text: string): void
   readonly paint: Paint
@@ -37,6 +39,7 @@ export function createOutput(streams: Streams, json: boolean): Output {
   const live = streams.stderr.isTTY === true && streams.env.TERM !== 'dumb'
   const width = streams.stderr.columns ?? 80
   let pending = false
+  let answered = false
   const clear = (): void => {
     if (pending) streams.stderr.write('\r\x1b[2K')
     pending = false
@@ -56,8 +59,12 @@ export function createOutput(streams: Streams, json: boolean): Output {
       streams.stderr.write(text.slice(0, width - 1))
       pending = true
     },
+    get answered() {
+      return answered
+    },
     answer(document, human) {
       clear()
+      answered = true
       if (json) streams.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
       else for (const text of human) line(text)
     },

@@ -19,6 +19,7 @@ const WORDS: Readonly<Record<string, string>> = {
 
 /** Turns an error of the file system into ours; anything else stays what it is. */
 export function fileError(cause: unknown, path: string): unknown {
+  if (cause instanceof AttestError) return cause
   const code = (cause as NodeJS.ErrnoException | null)?.code
   if (code === 'EEXIST') return new AttestError('ALREADY_EXISTS', `${path} exists and is not overwritten`, { cause })
   if (code === 'ENOSPC' || code === 'EDQUOT') return new AttestError('DISK_FULL', `no space left to write ${path}`, { cause })

@@ -4,6 +4,7 @@ import { check } from './evidence/check.ts'
 import { type KnownCertificate, type KnownCrl, loadCollateral } from './evidence/collateral.ts'
 import { isSignedBy, type KeyBytes } from './evidence/signed-by.ts'
 import { AMD_ROOTS } from './trust/amd.ts'
+import { INTEL_SGX_ROOT } from './trust/intel.ts'
 import type { Check } from './verdict.ts'
 
 /** Who may have signed an endorsement: a name and a key. */
@@ -29,7 +30,7 @@ export async function endorsementCheck(
   }
   const given = await loadCollateral(named('endorsements', endorsements), cache)
   const others = await loadCollateral(named('issuers', issuers), cache)
-  const vendor = AMD_ROOTS.flatMap((root) => [root.ark, ...root.intermediates])
+  const vendor = [...AMD_ROOTS.flatMap((root) => [root.ark, ...root.intermediates]), INTEL_SGX_ROOT]
   const known: readonly Issuer[] = [...vendor, ...[...given.certificates, ...others.certificates].map(asIssuer)]
   const loose: string[] = [...given.unrecognized]
   for (const item of [...given.certificates, ...given.crls]) {

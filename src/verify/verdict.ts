@@ -61,9 +61,9 @@ const AUTHENTICITY: ReadonlySet<Group> = new Set(['format', 'signature', 'chain'
 
 /** True when every rule about genuineness passed, whatever policy says. A revoked certificate is not authentic. */
 export function isAuthentic(checks: readonly Check[]): boolean {
-  const about = checks.filter((c) => AUTHENTICITY.has(groupOf(c)))
-  const revoked = checks.some((c) => groupOf(c) === 'revocation' && c.outcome === 'fail')
-  return about.length > 0 && about.every((c) => c.outcome === 'pass') && !revoked
+  const bad = checks.filter((c) => c.outcome !== 'pass')
+  const refutes = (c: Check): boolean => AUTHENTICITY.has(groupOf(c)) || (groupOf(c) === 'revocation' && c.outcome === 'fail')
+  return checks.some((c) => AUTHENTICITY.has(groupOf(c))) && !bad.some(refutes)
 }
 
 /** Exit code of a list of checks: 3 before 4 before 6 before 5 (design section 8); 0 when accepted. */

@@ -106,8 +106,8 @@ async function verifyParsed(
     ...commonClaims(cpu.claims),
     bindingGrade: 'committed',
     placementGrade: 'none',
-    tcbEvaluationDataNumber: null,
-    collateralTime: await oldestCrl(collateral, cache),
+    tcbEvaluationDataNumber: evaluationNumberOf(cpu.claims),
+    collateralTime: await oldestCollateral(collateral, cache),
     binding,
     bindingDigest: toBase64Url(await crypto.digest('SHA-256', bundle.binding)),
     evidence: await evidenceDigest(bundle),
@@ -162,9 +162,16 @@ function commonClaims({
   return { tee, measurement, reportData, debug, tcbStatus, simulated }
 }
 
-/** The oldest, since nobody vouches for the date of a CRL that was not needed: adding one can only make it older. */
-async function oldestCrl(collateral: readonly Uint8Array[], cache: VerifyCache): Promise<number | null> {
+/** The lower one of TCB info and QE identity. */
+function evaluationNumberOf(claims: EvidenceClaims): number | null {
+  if (claims.tee === 'sev-snp' || claims.tcb === null) return null
+  return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
+}
+
+/** The oldest, since nobody vouches for the date of what was not needed: adding something can only make it older. */
+async function oldestCollateral(collateral: readonly Uint8Array[], cache: VerifyCache): Promise<number | null> {
   const items = collateral.map((bytes, i) => ({ name: `collateral[${i}]`, bytes }))
-  const { crls } = await loadCollateral(items, cache)
-  return crls.length === 0 ? null : Math.floor(Math.min(...crls.map((c) => c.thisUpdate)) / 1000)
+  const { crls, documents } = await loadCollateral(items, cache)
+  const dates = [...crls.map((c) => c.thisUpdate), ...documents.map((d) => d.content.issueDate)]
+  return dates.length === 0 ? null : Math.floor(Math.min(...dates) / 1000)
 }

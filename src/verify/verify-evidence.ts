@@ -2,25 +2,27 @@ import { AttestError } from './errors.ts'
 import { rootAnchor } from './evidence/authority.ts'
 import { createVerifyCache, remember, type VerifyCache } from './evidence/cache.ts'
 import { nowAt } from './evidence/check.ts'
-import { type CollateralItem, loadCollateral } from './evidence/collateral.ts'
+import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import { dcapRoots } from './evidence/dcap/roots.ts'
+import type { Forecast } from './evidence/forecast.ts'
 import { snpRoots } from './evidence/sev-snp/chain.ts'
 import type { SnpClaims, SnpParsed } from './evidence/sev-snp/claims.ts'
-import { verifyReport } from './evidence/sev-snp/verify.ts'
+import { type SnpResult, verifyReport } from './evidence/sev-snp/verify.ts'
 import type { SgxClaims, SgxParsed } from './evidence/sgx/claims.ts'
 import { type SgxResult, verifySgxQuote } from './evidence/sgx/verify.ts'
 import type { TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
-import { type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
+import { type TdxInput, type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
 import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Unwrapped, unwrapEvidence } from './evidence/unwrap.ts'
 import type { Anchor } from './trust/anchor.ts'
-import type { Group, Verdict } from './verdict.ts'
+import type { Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
 export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed
 export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims
-export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims>
+/** `forecast`: what expires when; null unless it was asked for. */
+export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
 /**
  * Proves that a TEE made this evidence, that its keys lead to a trusted root at `at`, that nothing is revoked and debugging
@@ -39,7 +41,7 @@ export async function verifyEvidence(input: Uint8Array, options: VerifyOptions):
     format = unwrapped.format
     return await verifyUnwrapped(unwrapped, options, notChecked, cache)
   } catch (error) {
-    if (isInputError(error)) return rejectMalformed(format, error, notChecked)
+    if (isInputError(error)) return { ...rejectMalformed<EvidenceParsed, EvidenceClaims>(format, error, notChecked), forecast: null }
     throw error
   }
 }
@@ -50,34 +52,51 @@ async function verifyUnwrapped(
   notChecked: readonly string[],
   cache: VerifyCache,
 ): Promise<EvidenceVerdict> {
-  const items = [...named('collateral', options.collateral), ...named('evidence.certificates', endorsements)]
-  const collateral = await loadCollateral(items, cache)
+  const collateral = await loadAll(options.collateral, endorsements, cache)
+  const early = options.forecast === undefined ? null : await loadCollateral(named('early', options.forecast.early), cache)
   const anchors = await loadAnchors(options.trustAnchors, cache)
   const at = options.at.getTime()
   const common = { collateral, nonce: options.nonce ?? null, measurement: options.measurement ?? null, cache }
-  const unread = [...notChecked, ...collateral.unrecognized]
-  if (format === 'tdx') {
-    const { tdx: requirements = {}, eventLogs = [] } = options
-    const result = await verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), at, early: null, requirements, eventLogs })
-    return concludeQuote(format, result, unread, options.allowUnknown)
+  const result = await verifyFormat(format, evidence, { ...common, anchors, at, early }, options)
+  const unread = [...notChecked, ...collateral.unrecognized, ...(early?.unrecognized ?? [])]
+  // Getters, since most callers of a gateway never look at all that was read.
+  const findings = {
+    format,
+    checks: result.checks,
+    notChecked: [...unread, ...result.notChecked],
+    get parsed(): EvidenceParsed {
+      return result.parsed
+    },
+    get claims(): EvidenceClaims {
+      return result.claims
+    },
   }
-  if (format === 'sgx') {
-    const { sgx: requirements = {} } = options
-    const result = await verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), at, early: null, requirements })
-    return concludeQuote(format, result, unread, options.allowUnknown)
-  }
-  const requirements = options.sevSnp ?? {}
-  const result = await verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements })
-  return conclude({ format, ...result, notChecked: unread }, options.allowUnknown)
+  const forecast = options.forecast === undefined ? null : await result.forecast()
+  return Object.assign(conclude(findings, options.allowUnknown), { forecast })
 }
 
-function concludeQuote(
+/** What every format is verified with. */
+interface Common extends Pick<TdxInput, 'collateral' | 'nonce' | 'measurement' | 'cache' | 'at' | 'early'> {
+  readonly anchors: readonly Anchor[]
+}
+
+function verifyFormat(
   format: Format,
-  { parsed, claims, checks, notChecked }: TdxResult | SgxResult,
-  unread: readonly string[],
-  allow: readonly Group[],
-): EvidenceVerdict {
-  return conclude({ format, parsed, claims, checks, notChecked: [...unread, ...notChecked] }, allow)
+  evidence: Uint8Array,
+  common: Common,
+  { sevSnp = {}, tdx = {}, sgx = {}, eventLogs = [] }: VerifyOptions,
+): Promise<SnpResult | TdxResult | SgxResult> {
+  const { anchors, at } = common
+  if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
+  if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
+  return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
+}
+
+/** What the caller gave and what came with the evidence. */
+async function loadAll(given: VerifyOptions['collateral'], endorsements: readonly Uint8Array[], cache: VerifyCache): Promise<Collateral> {
+  const own = named('evidence.certificates', endorsements)
+  if (!('documents' in given)) return loadCollateral([...named('collateral', given), ...own], cache)
+  return own.length === 0 ? given : joinCollateral(given, await loadCollateral(own, cache))
 }
 
 async function loadAnchors(trustAnchors: readonly Uint8Array[], cache: VerifyCache): Promise<readonly Anchor[]> {

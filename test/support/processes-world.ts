@@ -67,10 +67,22 @@ export class World {
 
   static async start(options: WorldOptions = {}): Promise<World> {
     const root = mkdtempSync(join(tmpdir(), 'sealgate-e2e-'))
+    const services: Service[] = []
+    try {
+      return await World.#startIn(root, options, services)
+    } catch (error) {
+      await Promise.all(services.map((service) => service.stop('SIGKILL')))
+      rmSync(root, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  static async #startIn(root: string, options: WorldOptions, services: Service[]): Promise<World> {
     const folder = (name: string): string => join(root, name)
     const address = await makeFolders(root, options.limits ?? {})
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
     const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim'], folder('host.log'))
+    services.push(gateway, host)
     await Promise.all([gateway.start(), host.start()])
     const owner = await loadOwner(folder('owner'))
     const client = await Client.connect(folder('owner'))

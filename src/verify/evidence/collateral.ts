@@ -62,6 +62,20 @@ export async function loadCollateral(items: readonly CollateralItem[], cache: Ve
   return remember(cache, `collateral:${id}:${items.map((i) => i.name).join()}`, size, () => sortItems(id, items, cache))
 }
 
+/** Both as if they had been loaded together; what is in both counts once. */
+export function joinCollateral(a: Collateral, b: Collateral): Collateral {
+  const both = <T extends { readonly sha256: string }>(x: readonly T[], y: readonly T[]): readonly T[] => [
+    ...new Map([...x, ...y].map((item) => [item.sha256, item])).values(),
+  ]
+  return {
+    id: `${a.id}+${b.id}`,
+    certificates: both(a.certificates, b.certificates),
+    crls: both(a.crls, b.crls),
+    documents: both(a.documents, b.documents),
+    unrecognized: [...a.unrecognized, ...b.unrecognized],
+  }
+}
+
 async function sortItems(id: string, items: readonly CollateralItem[], cache: VerifyCache): Promise<Collateral> {
   const certificates = new Map<string, KnownCertificate>()
   const crls = new Map<string, KnownCrl>()

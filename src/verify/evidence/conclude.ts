@@ -31,10 +31,34 @@ export interface Findings<P, C> {
  */
 export function conclude<P, C>(findings: Findings<P, C>, allow: readonly Group[]): Verdict<P, C> {
   const checks = allowUnknown(findings.checks, new Set(allow.filter((g) => ALLOWABLE_GROUPS.includes(g))))
+  const { format, notChecked } = findings
   const authentic = isAuthentic(checks)
-  const common = { format: findings.format, authentic, parsed: findings.parsed, checks, notChecked: findings.notChecked }
-  if (authentic && accepts(checks)) return { ...common, decision: 'accept', claims: findings.claims as Verified<C> }
-  return { ...common, decision: 'reject', error: errorOf(checks) }
+  if (!authentic || !accepts(checks)) {
+    return {
+      decision: 'reject',
+      format,
+      authentic,
+      get parsed() {
+        return findings.parsed
+      },
+      checks,
+      notChecked,
+      error: errorOf(checks),
+    }
+  }
+  return {
+    decision: 'accept',
+    format,
+    authentic,
+    get parsed() {
+      return findings.parsed
+    },
+    checks,
+    notChecked,
+    get claims() {
+      return findings.claims as Verified<C>
+    },
+  }
 }
 
 /** The answer to an input that cannot be read: rejected for its form. */

@@ -1,9 +1,21 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { toBase64, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
+import { joinCollateral, loadCollateral } from '../../../src/verify/evidence/collateral.ts'
 import type { VerifyOptions } from '../../../src/verify/evidence/types.ts'
 import { exitCodeOf } from '../../../src/verify/verdict.ts'
 import { verifyEvidence } from '../../../src/verify/verify-evidence.ts'
-import { AT, collateralOf, defaultWorld, padded, type SimulatedCase, SimulatedIntel } from '../../support/intel-pki.ts'
+import {
+  AT,
+  collateralOf,
+  defaultWorld,
+  LATEST,
+  padded,
+  type SimulatedCase,
+  SimulatedIntel,
+  tcbInfoJson,
+  tcbLevel,
+} from '../../support/intel-pki.ts'
 
 let made: Readonly<Record<'tdx' | 'sgx', SimulatedCase>>
 beforeAll(async () => {
@@ -84,4 +96,60 @@ it('event logs that do not lead to the registers reject', async () => {
   const verdict = await verifyEvidence(made.tdx.quote, optionsFor('tdx', { eventLogs: [log] }))
   expect(verdict.checks.filter((c) => c.outcome === 'fail').map((c) => c.rule)).toEqual(['binding.rtmr3'])
   expect(exitCodeOf(verdict.checks)).toBe(5)
+})
+
+describe('a forecast', () => {
+  it('is made when it is asked for, and never decides', async () => {
+    const intel = await SimulatedIntel.create()
+    const today = await intel.make('tdx')
+    const tcbLevels = [tcbLevel([9, 9, 9, 9, 9, 9, 9, 9], 99, [9, 9, 9], 'UpToDate'), tcbLevel(LATEST, 13, [6, 0, 3], 'OutOfDate')]
+    const coming = await intel.make('tdx', { tcbInfo: tcbInfoJson('tdx', { tcbEvaluationDataNumber: 21, tcbLevels }) })
+    const options = { collateral: collateralOf(today), trustAnchors: [today.root], at: AT, allowUnknown: [] }
+    expect((await verifyEvidence(today.quote, options)).forecast).toBeNull()
+    const verdict = await verifyEvidence(today.quote, { ...options, forecast: { early: collateralOf(coming) } })
+    expect(verdict).toMatchObject({ decision: 'accept', forecast: { early: { status: 'OutOfDate', changes: true } } })
+    expect(verdict.forecast?.expiries[0]).toEqual({
+      what: 'pck-crl',
+      name: expect.stringContaining('PCK'),
+      expires: '2026-07-01T00:00:00Z',
+    })
+  })
+
+  it('names what is no collateral among what was given for it', async () => {
+    const verdict = await verifyEvidence(made.sgx.quote, optionsFor('sgx', { forecast: { early: [utf8('no collateral')] } }))
+    expect(verdict).toMatchObject({ decision: 'accept', forecast: { early: null } })
+    expect(verdict.notChecked).toContain('early[0]')
+  })
+
+  it('is none for what cannot be read', async () => {
+    const verdict = await verifyEvidence(made.sgx.quote.subarray(0, 100), optionsFor('sgx', { forecast: { early: [] } }))
+    expect(verdict).toMatchObject({ decision: 'reject', forecast: null })
+  })
+})
+
+describe('collateral that was loaded beforehand', () => {
+  it.each(['tdx', 'sgx'] as const)('gives the same verdict on %s, as data', async (tee) => {
+    const cache = createVerifyCache()
+    const collateral = await loadCollateral(
+      collateralOf(made[tee]).map((bytes, i) => ({ name: `collateral[${i}]`, bytes })),
+      cache,
+    )
+    const given = await verifyEvidence(made[tee].quote, optionsFor(tee))
+    const loaded = await verifyEvidence(made[tee].quote, optionsFor(tee, { collateral, cache }))
+    expect(loaded.decision).toBe('accept')
+    expect(structuredClone(loaded)).toEqual(structuredClone(given))
+    expect(JSON.parse(JSON.stringify(loaded))).toMatchObject({ claims: { tee }, parsed: { quoteVersion: defaultWorld(tee).version } })
+  })
+
+  it('joins what comes with the evidence', async () => {
+    const cache = createVerifyCache()
+    const { quote } = made.tdx
+    const [pem] = collateralOf(made.tdx)
+    const own = await loadCollateral([{ name: 'own', bytes: pem as Uint8Array }], cache)
+    const other = await loadCollateral([{ name: 'other', bytes: made.tdx.root }], cache)
+    const joined = joinCollateral(own, other)
+    expect(joined.certificates.length).toBe(new Set([...own.certificates, ...other.certificates].map((c) => c.sha256)).size)
+    expect(joined.id).not.toBe(own.id)
+    expect(await verifyEvidence(quote, optionsFor('tdx', { collateral: joined, cache }))).toMatchObject({ decision: 'accept' })
+  })
 })

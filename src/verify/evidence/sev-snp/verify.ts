@@ -33,6 +33,7 @@ export interface SnpResult {
   readonly parsed: SnpParsed
   readonly claims: SnpClaims
   readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
   /** What expires when. */
   readonly forecast: () => Forecast
 }
@@ -64,7 +65,7 @@ export async function verifyReport(input: SnpInput): Promise<SnpResult> {
   ]
   const crl = revocation?.current ?? null
   const claims = claimsOf(parsed, chain?.path?.root.simulated === true, crl)
-  return { parsed, claims, checks, forecast: () => ({ expiries: earliestFirst(datesOf(chain, crl)), early: null }) }
+  return { parsed, claims, checks, notChecked: [], forecast: () => ({ expiries: earliestFirst(datesOf(chain, crl)), early: null }) }
 }
 
 function datesOf(chain: SnpChain | null, crl: KnownCrl | null): readonly Dated[] {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { fromHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
-import type { Forecast } from '../../../../../src/verify/evidence/dcap/forecast.ts'
+import type { Forecast } from '../../../../../src/verify/evidence/forecast.ts'
 import { loadItems, verifySgx, verifyTd } from '../../../../support/dcap.ts'
 import { AT, collateralOf, LATEST, type SimulatedCase, SimulatedIntel, tcbInfoJson, tcbLevel } from '../../../../support/intel-pki.ts'
 
