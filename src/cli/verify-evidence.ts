@@ -7,6 +7,7 @@ import { AttestError } from '../verify/errors.ts'
 import { check } from '../verify/evidence/check.ts'
 import { MAX_COLLATERAL_SIZE } from '../verify/evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from '../verify/evidence/conclude.ts'
+import { MAX_EVENT_LOG_SIZE } from '../verify/evidence/tdx/event-log/tcg-log.ts'
 import { isBundle, MAX_EVIDENCE_SIZE } from '../verify/evidence/unwrap.ts'
 import { type Check, exitCodeOf, type Group, type Verdict, type Verified } from '../verify/verdict.ts'
 import { verifyBundle } from '../verify/verify-bundle.ts'
@@ -27,15 +28,11 @@ interface Request extends Pick<VerifyCommand, 'format' | 'nonce' | 'measurement'
   readonly trustAnchors: readonly Uint8Array[]
   readonly at: Date
   readonly allowUnknown: readonly Group[]
+  readonly eventLogs: readonly Uint8Array[]
 }
 
 /** Verifies a file and shows the verdict. Reads files, asks no network. @returns the exit code. */
 export async function verifyFile(output: Output, file: string, options: VerifyCommand): Promise<number> {
-  if (options.eventLog !== undefined) {
-    throw new AttestError('EVIDENCE_UNSUPPORTED', 'event logs belong to TDX and TPM evidence, which is not supported yet', {
-      at: '--event-log',
-    })
-  }
   const collateral = await readPaths(options.collateral, MAX_COLLATERAL_SIZE)
   const anchors = await readPaths(options.trustAnchor, MAX_COLLATERAL_SIZE)
   const policy = options.policy === undefined ? null : parsePolicy(await readUpTo(options.policy, MAX_POLICY_SIZE))
@@ -45,8 +42,12 @@ export async function verifyFile(output: Output, file: string, options: VerifyCo
     trustAnchors: anchors.map((f) => f.bytes),
     at: options.at ?? new Date(),
     allowUnknown: [...options.allowUnknown, ...(policy?.appraisal.allowUnknown ?? [])],
+    eventLogs: options.eventLog === undefined ? [] : [await readUpTo(options.eventLog, MAX_EVENT_LOG_SIZE)],
   }
   const found = await verifyAny(await readUpTo(file, MAX_EVIDENCE_SIZE), request)
+  if (options.eventLog !== undefined && found.format !== 'tdx') {
+    throw new AttestError('EVIDENCE_UNSUPPORTED', `no event log is replayed for ${found.format} evidence`, { at: '--event-log' })
+  }
   const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), collateral)
   output.answer(documentOf(verdict), verdictLines(verdict, request.at, output.paint))
   return exitCodeOf(verdict.checks)

@@ -28,7 +28,7 @@ export function register(program: Command): void {
     .addOption(repeated('--trust-anchor <file>', 'root of a simulator that you choose to trust; may be repeated', collect))
     .option('--nonce <hex>', 'report data that is wanted; shorter is zero-padded on the right', parseBytes)
     .option('--measurement <hex>', 'launch measurement that is wanted', parseBytes)
-    .option('--event-log <file>', 'event log to replay (TDX, TPM)')
+    .option('--event-log <file>', 'event log to replay (TDX: CCEL or run-time log)')
     .option('--at <time>', 'instant to verify at, RFC 3339 (default: now)', parseInstant)
     .option('--policy <file>', 'policy to appraise by')
     .option(

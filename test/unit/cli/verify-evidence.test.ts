@@ -160,6 +160,11 @@ describe('sealgate verify', () => {
     await expect(run(...args)).rejects.toBeInstanceOf(CommanderError)
   })
 
+  it('refuses an event log beside evidence for which none is replayed', async () => {
+    const args = [file('report.bin'), ...trusted, '--event-log', file('notes.txt')]
+    await expect(run(...args)).rejects.toMatchObject({ code: 'EVIDENCE_UNSUPPORTED', at: '--event-log' })
+  })
+
   it('refuses files that are not there', async () => {
     await expect(run(file('nope'), ...AT)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
     await expect(run(file('report.bin'), '--collateral', file('nope'), ...AT)).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
