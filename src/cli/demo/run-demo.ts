@@ -22,7 +22,18 @@ import { showEvent } from '../show-event.ts'
 import { ATTACKS, type Attack, type Stage } from './attacks.ts'
 import { type OfflineVerdict, verifyOffline } from './offline.ts'
 import { Processes } from './processes.ts'
-import { createFolders, DATA, type HostFacts, imageFor, openScene, PURPOSE, runDemoJob, type Scene, startHostProcess } from './world.ts'
+import {
+  createFolders,
+  DATA,
+  type HostFacts,
+  imageFor,
+  openScene,
+  PURPOSE,
+  type RunnerChoice,
+  runDemoJob,
+  type Scene,
+  startHostProcess,
+} from './world.ts'
 
 const RECEIPT = 'receipt.sealgate-receipt.json'
 const TRUST = 'trust.json'
@@ -37,21 +48,27 @@ interface AttackResult {
   readonly reason: string
 }
 
+export interface DemoOptions {
+  /** Folder for receipt, trust file and results. */
+  readonly out: string
+  readonly runner: RunnerChoice
+}
+
 /** The whole story, then the attacks. @returns the exit code: 0 only if the job came through and every attack was refused. */
-export async function runDemo(context: Context, outFolder: string): Promise<number> {
-  const out = resolve(outFolder)
+export async function runDemo(context: Context, options: DemoOptions): Promise<number> {
+  const out = resolve(options.out)
   await checkReplaceable(out)
   const root = await mkdtemp(join(tmpdir(), 'sealgate-demo-'))
   const processes = new Processes(root)
   try {
-    return await play(context, root, processes, out)
+    return await play(context, root, processes, { ...options, out })
   } finally {
     await processes.stopAll()
     await rm(root, { recursive: true, force: true })
   }
 }
 
-async function play(context: Context, root: string, processes: Processes, out: string): Promise<number> {
+async function play(context: Context, root: string, processes: Processes, { out, runner }: DemoOptions): Promise<number> {
   const { output, signal } = context
   const { paint } = output
   const started = performance.now()
@@ -62,7 +79,7 @@ async function play(context: Context, root: string, processes: Processes, out: s
   output.progress('making keys …')
   const folders = await createFolders(root)
   await processes.start('gateway', ['gateway', 'start', folders.gateway])
-  const scene = await openScene(folders, processes, signal)
+  const scene = await openScene(folders, processes, signal, runner)
   try {
     const host = await startHostProcess(scene, 'host', [])
     output.line(`  gateway     ${folders.address}, process ${processes.pid('gateway')}`)

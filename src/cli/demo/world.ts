@@ -88,12 +88,21 @@ export interface Scene {
   readonly trust: TrustFile
   readonly client: Client
   readonly signal: AbortSignal
+  /** For `sealgate host start --runner`. */
+  readonly runner: RunnerChoice
 }
 
-export async function openScene(folders: Folders, processes: Processes, signal: AbortSignal): Promise<Scene> {
+export type RunnerChoice = 'auto' | 'docker' | 'wasm'
+
+export async function openScene(
+  folders: Folders,
+  processes: Processes,
+  signal: AbortSignal,
+  runner: RunnerChoice = 'auto',
+): Promise<Scene> {
   const owner = await loadOwner(folders.owner)
   const trust = await loadTrustFile(join(folders.owner, FILES.trust))
-  return { folders, processes, owner, trust, client: await Client.connect(folders.owner), signal }
+  return { folders, processes, owner, trust, client: await Client.connect(folders.owner), signal, runner }
 }
 
 /** What a host says of itself when it is ready. */
@@ -107,7 +116,8 @@ const ATTESTED_TIMEOUT_MS = 20_000
 /** Starts a host process and waits until the gateway has taken its evidence. */
 export async function startHostProcess(scene: Scene, name: string, args: readonly string[]): Promise<HostFacts> {
   const { client, folders, processes, signal } = scene
-  const facts = (await processes.start(name, ['host', 'start', folders.host, '--attester', 'sim', ...args])) as HostFacts
+  const start = ['host', 'start', folders.host, '--attester', 'sim', '--runner', scene.runner, ...args]
+  const facts = (await processes.start(name, start)) as HostFacts
   const deadline = Date.now() + ATTESTED_TIMEOUT_MS
   while (!(await client.listHosts({ signal })).some((h) => h.online && h.attested && !h.busy)) {
     if (Date.now() > deadline) throw new AttestError('DEADLINE', `${name} was not attested in time`)
