@@ -1,9 +1,7 @@
 import { join } from 'node:path'
-import { z } from 'zod'
-import { parseAddress } from '../rpc/index.ts'
+import { type IdentityFile, parseIdentity } from '../rpc/index.ts'
 import type { TlsIdentity } from '../rpc/tls.ts'
 import { fromUtf8 } from '../verify/bytes/bytes.ts'
-import { encodeDocument, parseDocument, textField } from '../verify/documents/fields.ts'
 import { parsePolicy } from '../verify/documents/policy.ts'
 import { parseTrustFile, type TrustFile } from '../verify/documents/trust.ts'
 import { readBytes } from './files.ts'
@@ -23,32 +21,6 @@ export const FILES = {
   logMemory: 'log-memory.json',
 } as const
 
-/** Who an identity folder speaks for, and where its gateway is. */
-export interface IdentityFile {
-  readonly v: 1
-  readonly type: 'sealgate/identity/v1'
-  readonly role: 'client' | 'host'
-  readonly name: string
-  /** host:port */
-  readonly gateway: string
-}
-
-const identitySchema: z.ZodType<IdentityFile> = z.strictObject({
-  v: z.literal(1),
-  type: z.literal('sealgate/identity/v1'),
-  role: z.enum(['client', 'host']),
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
-  gateway: textField(300),
-})
-
-export function encodeIdentity(identity: IdentityFile): Uint8Array {
-  return encodeDocument('identity', identitySchema, identity)
-}
-
-function parseIdentity(bytes: Uint8Array): IdentityFile {
-  return parseDocument('identity', identitySchema, bytes, MAX_FILE_SIZE)
-}
-
 /** Largest file of a folder that is read whole, in bytes. */
 export const MAX_FILE_SIZE: number = 1024 * 1024
 
@@ -63,7 +35,6 @@ export interface Identity {
 export async function loadIdentity(path: string): Promise<Identity> {
   const text = async (name: string): Promise<string> => fromUtf8(await readBytes(join(path, name), MAX_FILE_SIZE))
   const file = parseIdentity(await readBytes(join(path, FILES.identity), MAX_FILE_SIZE))
-  parseAddress(file.gateway)
   return { path, file, tls: { ca: await text(FILES.ca), cert: await text(FILES.cert), key: await text(FILES.key) } }
 }
 

@@ -8,10 +8,8 @@ export {
 } from './client.ts'
 export { exists, fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, replaceFile, writeNew } from './files.ts'
 export {
-  encodeIdentity,
   FILES,
   type Identity,
-  type IdentityFile,
   loadIdentity,
   loadPolicyBytes,
   loadTrustFile,

@@ -1,16 +1,7 @@
 import { join } from 'node:path'
-import {
-  encodeIdentity,
-  FILES,
-  MAX_FILE_SIZE,
-  makeFolder,
-  PRIVATE,
-  PUBLIC,
-  readBytes,
-  refuseExisting,
-  writeNew,
-} from '../../client/index.ts'
+import { FILES, MAX_FILE_SIZE, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, writeNew } from '../../client/index.ts'
 import { GATEWAY_FILES, loadConfig } from '../../gateway/config/config.ts'
+import { encodeIdentity } from '../../rpc/index.ts'
 import { fromUtf8 } from '../../verify/bytes/bytes.ts'
 import { checkName, issueIdentity } from './authority.ts'
 import { CA_KEY } from './gateway-folder.ts'

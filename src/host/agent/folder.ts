@@ -1,9 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
-import { parseAddress, type TlsIdentity } from '../../rpc/index.ts'
-import { parseDocument, textField } from '../../verify/documents/fields.ts'
+import { parseIdentity, type TlsIdentity } from '../../rpc/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 
 /** Files of a host's folder, as `sealgate ca issue` and `sealgate init` make them. */
@@ -25,19 +23,10 @@ export interface HostIdentity {
   readonly tls: TlsIdentity
 }
 
-const schema = z.strictObject({
-  v: z.literal(1),
-  type: z.literal('sealgate/identity/v1'),
-  role: z.enum(['client', 'host']),
-  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/),
-  gateway: textField(300),
-})
-
 /** @throws AttestError `FILE_UNREADABLE` naming the file, `USAGE` for a client's folder, `DOCUMENT_INVALID`. */
 export async function loadHostIdentity(folder: string): Promise<HostIdentity> {
-  const { role, name, gateway } = parseDocument('identity', schema, await readIn(folder, HOST_FILES.identity))
+  const { role, name, gateway } = parseIdentity(await readIn(folder, HOST_FILES.identity))
   if (role !== 'host') throw new AttestError('USAGE', `${folder} is the folder of a ${role}, want one of a host`)
-  parseAddress(gateway)
   const text = async (file: string): Promise<string> => new TextDecoder().decode(await readIn(folder, file))
   return { name, gateway, tls: { ca: await text(HOST_FILES.ca), cert: await text(HOST_FILES.cert), key: await text(HOST_FILES.key) } }
 }
