@@ -1,6 +1,6 @@
 import { cp, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import {
   digestOf,
   exists,
@@ -222,9 +222,15 @@ async function conclude({ output }: Context, ending: Ending): Promise<number> {
     verdict,
     paint.warn('SIMULATED evidence: nothing was proven about hardware.'),
     `In ${out}: ${RECEIPT}, ${TRUST}, predictions.csv, summary.json`,
-    `Check the receipt yourself, anywhere: sealgate receipt verify ${join(out, RECEIPT)} --trust ${join(out, TRUST)}`,
+    `Check the receipt yourself, anywhere: ${invocation()} receipt verify ${join(out, RECEIPT)} --trust ${join(out, TRUST)}`,
   ])
   return failed === 0 ? 0 : 1
+}
+
+/** As this program was started: in a clone `sealgate` is not on the path. */
+function invocation(): string {
+  const script = process.argv[1] ?? ''
+  return script.endsWith('.js') ? `node ${relative(process.cwd(), script)}` : 'sealgate'
 }
 
 /** A folder of an earlier demonstration may be replaced, nothing else. */
