@@ -30,7 +30,9 @@ export function toBase64(bytes: Uint8Array): string {
  */
 export function fromBase64(text: string): Uint8Array {
   if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw new AttestError('ENCODING_INVALID', 'not base64')
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+  const binary = atob(text)
+  const bytes = new Uint8Array(binary.length)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)
   if (toBase64(bytes) !== text) throw new AttestError('ENCODING_INVALID', 'base64 with unused bits set')
   return bytes
 }
