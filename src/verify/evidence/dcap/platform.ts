@@ -88,9 +88,9 @@ export async function establishPlatform(
   return platform
 }
 
-/** What the answer depends on beside the quote. */
+/** What the answer depends on beside the quote. Roots that are built in are the same for all. */
 function scopeOf({ id }: Collateral, roots: readonly DcapRoot[]): string {
-  return roots.reduce((text, { anchor }) => `${text},${anchor.spkiSha256}`, id)
+  return roots.reduce((text, { anchor, simulated }) => (simulated ? `${text},${anchor.spkiSha256}` : text), id)
 }
 
 async function workOut(

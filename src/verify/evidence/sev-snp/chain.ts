@@ -21,11 +21,13 @@ export interface SnpRoot {
 
 const VENDOR_ROOTS: readonly SnpRoot[] = AMD_ROOTS.map(({ ark, intermediates }) => ({ ark, intermediates, simulated: false }))
 
+const VENDOR_KEYS: ReadonlySet<string> = new Set(VENDOR_ROOTS.flatMap((r) => [r.ark, ...r.intermediates]).map((a) => a.spkiSha256))
+
 /** Built-in roots first; a caller's root that repeats an AMD key is AMD's and adds nothing. */
 export function snpRoots(simulated: readonly Anchor[]): readonly SnpRoot[] {
   if (simulated.length === 0) return VENDOR_ROOTS
-  const known = new Set(VENDOR_ROOTS.flatMap((r) => [r.ark, ...r.intermediates]).map((a) => a.spkiSha256))
-  return [...VENDOR_ROOTS, ...simulated.filter((a) => !known.has(a.spkiSha256)).map((ark) => ({ ark, intermediates: [], simulated: true }))]
+  const strangers = simulated.filter((a) => !VENDOR_KEYS.has(a.spkiSha256))
+  return [...VENDOR_ROOTS, ...strangers.map((ark) => ({ ark, intermediates: [], simulated: true }))]
 }
 
 /** What a VEK certificate says, for programs and as JSON. */
