@@ -39,6 +39,7 @@ module.exports = {
     only('gateway', ['rpc', 'seal', 'verify'], [...SEAL, ...RPC, 'grpc-health-check', 'kysely', 'libsql', 'pino']),
     only('host', ['rpc', 'seal', 'verify', 'sim'], [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3']),
     only('page', ['verify'], CORE, false),
+    only('pool', ['verify'], CORE),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -3,11 +3,12 @@ import { equal, isZero, toHex } from '../../bytes/bytes.ts'
 import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
 import type { VerifyCache } from '../cache.ts'
-import { check, checkWindow, type Now, unknown } from '../check.ts'
+import { check, type Now, unknown } from '../check.ts'
 import type { Collateral, KnownCrl } from '../collateral.ts'
 import { type Dated, earliestFirst, type Forecast } from '../forecast.ts'
 import { checkRevocation } from '../revocation.ts'
 import { importKey } from '../signed-by.ts'
+import { checkCertificateWindow } from '../windows.ts'
 import { appraiseReport, type SnpRequirements } from './appraise.ts'
 import { findChain, hasChipId, type SnpChain, type SnpRoot } from './chain.ts'
 import { claimsOf, describeReport, productFor, type SnpClaims, type SnpParsed } from './claims.ts'
@@ -71,9 +72,9 @@ export class SnpResult {
 export async function verifyReport(input: SnpInput): Promise<SnpResult> {
   const { collateral, roots, now, cache } = input
   const report = parseReport(input.report)
-  const chain = await findChain(report, collateral.certificates, roots, now.ms, cache)
+  const chain = await findChain(report, collateral, roots, now.ms, cache)
   const vek = vekOf(chain)
-  const revocation = chain?.path == null ? null : await checkRevocation(chain.path.issuer, chain.path.root.ark, collateral.crls, now, cache)
+  const revocation = chain?.path == null ? null : await checkRevocation(chain.path.issuer, chain.path.root.ark, collateral, now, cache)
   const checks = [
     check('format.report', true, 'ATTESTATION_REPORT version 2 to 5, reserved bytes zero', `version ${report.version}`),
     ...checkSigner(report, chain),
@@ -111,7 +112,7 @@ function checkSigner({ signingKey }: SnpReport, chain: SnpChain | null): readonl
   return [signer, check('chain.vek', true, want, name)]
 }
 
-function checkChain(report: SnpReport, { certificate, vek, path }: SnpChain, now: Now): readonly Check[] {
+function checkChain(report: SnpReport, { certificate, vek, window, path }: SnpChain, now: Now): readonly Check[] {
   const malformed = vek instanceof AttestError ? `${vek.message} (${vek.code})` : null
   const checks = [check('chain.profile', malformed === null, 'VEK certificate as AMD 57230 describes it', malformed ?? 'as described')]
   if (!(vek instanceof AttestError)) checks.push(checkProduct(report, vek))
@@ -119,13 +120,13 @@ function checkChain(report: SnpReport, { certificate, vek, path }: SnpChain, now
   checks.push(
     check('chain.issuer', path !== null, 'signed under a trusted ARK', path === null ? `${issuer} leads to no trusted root` : issuer),
   )
-  checks.push(checkWindow('validity.vek', certificate.notBefore, certificate.notAfter, now))
+  checks.push(checkCertificateWindow('validity.vek', window, now))
   if (path === null) return checks
   checks.push(
     check('chain.names', leafNameFits(certificate.subject.text, path.issuer.subject), 'names of one hierarchy', certificate.subject.text),
   )
-  checks.push(checkWindow('validity.issuer', path.issuer.notBefore, path.issuer.notAfter, now))
-  checks.push(checkWindow('validity.root', path.root.ark.notBefore, path.root.ark.notAfter, now))
+  checks.push(checkCertificateWindow('validity.issuer', path.issuerWindow, now))
+  checks.push(checkCertificateWindow('validity.root', path.rootWindow, now))
   return checks
 }
 
