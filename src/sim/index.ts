@@ -1,5 +1,7 @@
+export type { CrlContent } from './certificates.ts'
+export type { SimulatedKey } from './keys.ts'
 export { type AttestRequest, attest, type ReportFault, type SimulatedEvidence } from './sev-snp/attest.ts'
-export type { Authority, CertificateFields, CrlFields, VekFields } from './sev-snp/certificates.ts'
+export type { Authority, CertificateFields, VekFields } from './sev-snp/certificates.ts'
 export {
   createSimulatedPlatform,
   INTERMEDIATE_SERIAL,
@@ -9,7 +11,6 @@ export {
   reissueCrl,
   reissueIntermediate,
   reissueVek,
-  type SimulatedKey,
   type SimulatedPlatform,
 } from './sev-snp/platform.ts'
 export { encodeSimulatedPlatform, parseSimulatedPlatform } from './sev-snp/platform-file.ts'

@@ -16,7 +16,7 @@ import { knownCertificate } from '../../src/verify/evidence/collateral.ts'
 import { OID_SGX_EXTENSION } from '../../src/verify/evidence/dcap/pck.ts'
 import { type DcapRoot, dcapRoots } from '../../src/verify/evidence/dcap/roots.ts'
 import { parseCertificate } from '../../src/verify/formats/x509.ts'
-import { der } from './der-writer.ts'
+import { der } from '../../src/sim/der.ts'
 import { assembleQuote, type EnclaveFields, enclaveReport, pemBytes, quoteHead, type TdFields, tdReport } from './intel-quotes.ts'
 
 cryptoProvider.set(webcrypto as Crypto)

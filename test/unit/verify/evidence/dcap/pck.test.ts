@@ -4,7 +4,7 @@ import { certificatesOf, pemText } from '../../../../../src/verify/evidence/dcap
 import { OID_SGX_EXTENSION, type PckExtension, parsePckExtension } from '../../../../../src/verify/evidence/dcap/pck.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
 import { type Certificate, parseCertificate } from '../../../../../src/verify/formats/x509.ts'
-import { der } from '../../../../support/der-writer.ts'
+import { der } from '../../../../../src/sim/der.ts'
 import { LATEST, SimulatedIntel } from '../../../../support/intel-pki.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
