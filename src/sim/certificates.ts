@@ -11,12 +11,12 @@ import {
 import { spkiOf } from './keys.ts'
 
 /** Bits of keyUsage (RFC 5280 section 4.2.1.3). */
-export const USAGE = {
+export const USAGE: Readonly<Record<'certSign' | 'crlSign' | 'digitalSignature' | 'agree', number>> = {
   certSign: KeyUsageFlags.keyCertSign,
   crlSign: KeyUsageFlags.cRLSign,
   digitalSignature: KeyUsageFlags.digitalSignature,
   agree: KeyUsageFlags.keyAgreement,
-} as const
+}
 
 /** How an authority signs. */
 export type SigningAlgorithm = RsaHashedImportParams | (EcKeyImportParams & EcdsaParams) | (RsaHashedImportParams & RsaPssParams)

@@ -1,5 +1,36 @@
 export type { CrlContent } from './certificates.ts'
 export type { SimulatedKey } from './keys.ts'
+export {
+  answer,
+  attestDevices,
+  createSimulatedDevices,
+  type DeviceEvidence,
+  type DevicesOptions,
+  devicePairs,
+  endorseDevices,
+  type OcspPair,
+  rimPairs,
+  rimSigner,
+  rimsOf,
+  type SimulatedDevices,
+} from './nvidia/attest.ts'
+export {
+  AUTHORITY,
+  createSimulatedNvidia,
+  issueNvidia,
+  issueResponder,
+  issueRimSigner,
+  type NamedKey,
+  type NvidiaCertificate,
+  nameOf,
+  responderExtensions,
+  type SimulatedNvidia,
+} from './nvidia/authority.ts'
+export { createSimulatedDevice, type DeviceOptions, encodeChain, fwidExtension, type SimulatedDevice } from './nvidia/device.ts'
+export { biosRim, driverRim, FIRMWARE, type Firmware, type Mode, OPAQUE, reportFields } from './nvidia/firmware.ts'
+export type { OcspFields, OcspStatus } from './nvidia/ocsp.ts'
+export { type DeviceReportFields, encodeDeviceReport, signDeviceReport } from './nvidia/report.ts'
+export { encodeRim, type RimFields, type RimMeasurement, type RimSigner } from './nvidia/rim.ts'
 export { type AttestRequest, attest, type ReportFault, type SimulatedEvidence } from './sev-snp/attest.ts'
 export type { Authority, CertificateFields, VekFields } from './sev-snp/certificates.ts'
 export {
