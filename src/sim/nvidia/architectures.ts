@@ -3,7 +3,7 @@ export type Architecture = 'GH100' | 'GB100' | 'LS10'
 
 /** What one kind of device has in common. */
 export interface ArchitectureFacts {
-  readonly type: 'gpu' | 'switch'
+  readonly type: 'gpu' | 'nvswitch'
   /** Begins the commonName of the device's own certificates. */
   readonly model: string
   /** Names the authority that provisions it. */
@@ -35,7 +35,7 @@ export const ARCHITECTURES: Readonly<Record<Architecture, ArchitectureFacts>> = 
   GH100: { ...GPU, model: 'GH100 A01 GSP', provisioner: 'GH100', identity: 'GH100', fwid: 'composite' },
   GB100: { ...GPU, model: 'GB100 A01 GSP', provisioner: 'GB100', identity: 'GB100', fwid: 'tcb-info' },
   LS10: {
-    type: 'switch',
+    type: 'nvswitch',
     model: 'LS_10 A01 FSP',
     provisioner: 'LS_10',
     identity: 'GH100',

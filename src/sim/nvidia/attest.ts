@@ -23,11 +23,11 @@ export interface DevicesOptions {
 
 /** SIMULATED evidence of one device. It verifies only where the simulated roots are named as trust anchors. */
 export interface DeviceEvidence {
-  readonly type: 'gpu' | 'switch'
+  readonly type: 'gpu' | 'nvswitch'
   /** Request ‖ response, as NVML hands it out. */
   readonly report: Uint8Array
   /** PEM, leaf first. */
-  readonly certificateChain: string
+  readonly certificateChain: Uint8Array
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000
@@ -43,7 +43,7 @@ export async function createSimulatedDevices(nvidia: SimulatedNvidia, options: D
 /** Reports of every device, GPUs first. @param nonces - 32 bytes each, one for each device or one for all. */
 export function attestDevices({ mode, gpus, switches }: SimulatedDevices, nonces: readonly Uint8Array[]): readonly DeviceEvidence[] {
   const pdis = (devices: readonly SimulatedDevice[]): readonly Uint8Array[] => devices.map(({ pdi }) => pdi)
-  const peers = { gpu: pdis(switches), switch: pdis(gpus) }
+  const peers = { gpu: pdis(switches), nvswitch: pdis(gpus) }
   return [...gpus, ...switches].map((device, i) => {
     const { type } = ARCHITECTURES[device.architecture]
     const nonce = nonces[i] ?? nonces[0] ?? new Uint8Array(32)

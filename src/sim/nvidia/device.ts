@@ -83,6 +83,6 @@ export function fwidExtension(architecture: Architecture, fwid: Uint8Array, spki
 }
 
 /** A chain as NVML hands it out: PEM, leaf first. */
-export function encodeChain(chain: readonly Uint8Array[]): string {
-  return chain.map((certificate) => encodePem(certificate)).join('')
+export function encodeChain(chain: readonly Uint8Array[]): Uint8Array {
+  return utf8(chain.map((certificate) => encodePem(certificate)).join(''))
 }

@@ -91,7 +91,7 @@ function rimOf(architecture: Architecture, colloquialVersion: string, active: re
     const value = active.includes(index) ? goldenValue(architecture, colloquialVersion, index) : new Uint8Array(48)
     return { index, active: active.includes(index), alternatives: [value] }
   })
-  return { product: architecture, edition: type.toUpperCase(), colloquialVersion, measurements }
+  return { product: architecture, edition: type === 'gpu' ? 'GPU' : 'SWITCH', colloquialVersion, measurements }
 }
 
 /** A report's fields as the device would fill them. @param peers - PDIs of the devices at the other end of its links. */
