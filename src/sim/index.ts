@@ -1,4 +1,16 @@
-export type { CrlContent } from './certificates.ts'
+export { type CrlContent, USAGE } from './certificates.ts'
+export type { IntelCertificateChange, IntelRole, PckFields } from './intel/certificates.ts'
+export { EARLIER, FMSPC, type IntelDates, type IntelTee, LATEST, qeIdentity, svnLevel, tcbInfo, tcbLevel } from './intel/collateral.ts'
+export {
+  attestIntel,
+  createIntelKeys,
+  type IntelEvidence,
+  type IntelFields,
+  type IntelKeys,
+  intelFields,
+  signIntelDocument,
+} from './intel/intel.ts'
+export { assembleQuote, type EnclaveFields, enclaveReport, quoteHead, type TdFields, tdReport } from './intel/quote.ts'
 export type { SimulatedKey } from './keys.ts'
 export {
   answer,

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { concat, utf8 } from '../../verify/bytes/bytes.ts'
 import { digest } from '../keys.ts'
+import { u16 } from '../little-endian.ts'
 import { ARCHITECTURES, type Architecture } from './architectures.ts'
 import type { SimulatedDevice } from './device.ts'
-import { cText, type DeviceReportFields, type MeasurementBlock, type OpaqueField, u16 } from './report.ts'
+import { cText, type DeviceReportFields, type MeasurementBlock, type OpaqueField } from './report.ts'
 import type { RimFields, RimMeasurement } from './rim.ts'
 
 /** How GPUs are given to a machine: one, many with encrypted links, many with switches. */

@@ -1,5 +1,6 @@
 import { concat, utf8 } from '../../verify/bytes/bytes.ts'
 import { signEcdsa } from '../keys.ts'
+import { u16 } from '../little-endian.ts'
 
 /** One member of the opaque data: type, and the value as it stands. */
 export interface OpaqueField {
@@ -50,8 +51,4 @@ export function signDeviceReport(unsigned: Uint8Array, key: Uint8Array): Uint8Ar
 /** ASCII with a zero byte at its end. */
 export function cText(text: string): Uint8Array {
   return concat(utf8(text), new Uint8Array(1))
-}
-
-export function u16(value: number): Uint8Array {
-  return Uint8Array.of(value & 0xff, value >> 8)
 }
