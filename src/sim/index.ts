@@ -10,6 +10,15 @@ export {
   intelFields,
   signIntelDocument,
 } from './intel/intel.ts'
+export {
+  attestTd,
+  createSimulatedTdx,
+  encodeSimulatedTdx,
+  parseSimulatedTdx,
+  type SimulatedTdxPlatform,
+  type TdAttestRequest,
+  type TdxPlatformOptions,
+} from './intel/platform.ts'
 export { assembleQuote, type EnclaveFields, enclaveReport, quoteHead, type TdFields, tdReport } from './intel/quote.ts'
 export type { SimulatedKey } from './keys.ts'
 export {
@@ -43,6 +52,7 @@ export { biosRim, driverRim, FIRMWARE, type Firmware, type Mode, OPAQUE, reportF
 export type { OcspFields, OcspStatus } from './nvidia/ocsp.ts'
 export { type DeviceReportFields, encodeDeviceReport, signDeviceReport } from './nvidia/report.ts'
 export { encodeRim, type RimFields, type RimMeasurement, type RimSigner } from './nvidia/rim.ts'
+export { encodePem } from './pem.ts'
 export { type AttestRequest, attest, type ReportFault, type SimulatedEvidence } from './sev-snp/attest.ts'
 export type { Authority, CertificateFields, VekFields } from './sev-snp/certificates.ts'
 export {
@@ -58,3 +68,4 @@ export {
 } from './sev-snp/platform.ts'
 export { encodeSimulatedPlatform, parseSimulatedPlatform } from './sev-snp/platform-file.ts'
 export type { ReportFields } from './sev-snp/report.ts'
+export { createSimulatedTee, parseSimulatedTee, type SimulatedFormat, type SimulatedTee, sevSnpTee } from './tee.ts'
