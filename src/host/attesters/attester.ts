@@ -7,7 +7,7 @@ export interface AttesterReport {
 
 /** A source of evidence about this machine. */
 export interface Attester {
-  readonly format: 'sev-snp'
+  readonly format: 'sev-snp' | 'tdx'
   /** True when the reports prove nothing about hardware. */
   readonly simulated: boolean
   /**

@@ -1,5 +1,5 @@
 import { access, readFile } from 'node:fs/promises'
-import { parseSimulatedPlatform } from '../../sim/index.ts'
+import { parseSimulatedTee } from '../../sim/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { simulatedMeasurement } from './agent-measurement.ts'
 import type { Attester } from './attester.ts'
@@ -33,8 +33,8 @@ export async function createAttester(kind: AttesterKind, options: AttesterOption
     const message = `no TEE at ${tsmRoot} and no simulated one at ${platformFile}`
     throw new AttestError('ATTESTER_UNAVAILABLE', kind === 'auto' ? message : `no simulated TEE at ${platformFile}`)
   }
-  const platform = parseSimulatedPlatform(new Uint8Array(await readFile(platformFile)))
-  return simulatedAttester(platform, dangerouslyClaimMeasurement ?? (await simulatedMeasurement()))
+  const tee = parseSimulatedTee(new Uint8Array(await readFile(platformFile)))
+  return simulatedAttester(tee, dangerouslyClaimMeasurement ?? (await simulatedMeasurement()))
 }
 
 function exists(path: string): Promise<boolean> {
