@@ -357,6 +357,42 @@ describe('the TDX module', () => {
   })
 })
 
+describe('a TD under which the module was exchanged (TDX 1.5)', () => {
+  const td = defaultWorld('tdx').td
+  const svn = (...values: readonly number[]): Uint8Array => Uint8Array.from({ length: 16 }, (_, i) => values[i] ?? 0)
+  const run = async (now: Uint8Array, acceptedTcbStatuses?: readonly 'OutOfDate'[]): Promise<readonly string[]> => {
+    const made = await intel.make('tdx', { td: { ...td, teeTcbSvn2: now } })
+    const requirements = acceptedTcbStatuses === undefined ? {} : { acceptedTcbStatuses, acceptedAdvisories: ['INTEL-SA-00003'] }
+    const result = await verifyTd({ quote: made.quote, collateral: collateralOf(made), at: AT }, { roots: made.roots, requirements })
+    return result.checks.filter((c) => c.outcome !== 'pass').map((c) => `${c.rule}: ${c.got}`)
+  }
+
+  it('is sound while what runs now is, older or newer', async () => {
+    expect(await run(svn(6, 1, 3))).toEqual([])
+    expect(await run(svn(9, 1, 9))).toEqual([])
+    expect(await run(svn(3, 3, 3))).toEqual([])
+  })
+
+  it.each([
+    ['revoked', svn(2, 1, 3), 'tcb.status: UpToDate: what runs now is Revoked'],
+    ['out of date', svn(4, 1, 3), 'tcb.status: UpToDate: what runs now is OutOfDate'],
+    ['known to no level', svn(1, 1, 3), 'tcb.status: NotSupported'],
+    ['of a version without identity', svn(6, 9, 3), 'tcb.status: NotSupported'],
+    ['on microcode that no level knows', svn(6, 1, 1), 'tcb.status: NotSupported'],
+    ['all zero', svn(), 'tcb.status: NotSupported'],
+  ] as const)('is rejected where what runs now is %s, though it was launched up to date', async (_, now, got) => {
+    expect(await run(now)).toEqual([got])
+  })
+
+  it('may run on what the caller accepts, and never on what is revoked', async () => {
+    const accepted = ['UpToDate', 'OutOfDate'] as unknown as readonly 'OutOfDate'[]
+    expect(await run(svn(4, 1, 3), accepted)).toEqual([])
+    expect(await run(svn(2, 1, 3), accepted)).toEqual(['tcb.status: UpToDate: what runs now is Revoked'])
+    const all = ['UpToDate', 'Revoked', 'NotSupported'] as unknown as readonly 'OutOfDate'[]
+    expect(await run(svn(2, 1, 3), all)).toEqual(['tcb.status: UpToDate: what runs now is Revoked'])
+  })
+})
+
 function levelOf(tee: Tee, tcbStatus: string): object {
   const [first] = (tcbInfoJson(tee) as { tcbLevels: readonly object[] }).tcbLevels
   return { ...first, tcbStatus }
