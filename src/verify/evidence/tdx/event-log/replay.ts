@@ -6,7 +6,7 @@ import { check } from '../../check.ts'
 import type { TdReport } from '../td-report.ts'
 import { describeContent, type EventContent, eventTypeName, findMeasured, type Measured } from './content.ts'
 import { looksLikeRuntimeLog, parseRuntimeLog, type RuntimeEvent } from './runtime-log.ts'
-import { looksLikeTcgLog, parseTcgLog } from './tcg-log.ts'
+import { looksLikeTcgLog, MAX_EVENT_LOG_SIZE, parseTcgLog } from './tcg-log.ts'
 
 export type RegisterName = 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3'
 const REGISTERS: readonly RegisterName[] = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3']
@@ -46,6 +46,7 @@ export interface EventLogFindings {
 
 const EV_NO_ACTION = 3
 const REGISTER_SIZE = 48
+const MAX_LOGS = 8
 
 /**
  * Replays event logs and compares them with the registers of a TD report. A CCEL accounts for RTMR0 to RTMR2; RTMR3 belongs
@@ -55,6 +56,7 @@ const REGISTER_SIZE = 48
  * @throws AttestError for a log that cannot be read.
  */
 export async function replayEventLogs(logs: readonly Uint8Array[], report: TdReport): Promise<EventLogFindings> {
+  if (logs.length > MAX_LOGS) throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_LOGS} event logs`, { at: 'event-log' })
   const events: LoggedEvent[] = []
   const accounted = new Set<number>()
   let count = 0
@@ -82,6 +84,8 @@ export async function replayEventLogs(logs: readonly Uint8Array[], report: TdRep
 }
 
 async function readLog(log: Uint8Array): Promise<{ events: readonly LoggedEvent[]; registers: readonly number[] }> {
+  if (log.length > MAX_EVENT_LOG_SIZE)
+    throw new AttestError('EVIDENCE_TRAILING', `larger than ${MAX_EVENT_LOG_SIZE} bytes`, { at: 'event-log' })
   if (looksLikeTcgLog(log)) return { events: readTcgEvents(log), registers: [0, 1, 2] }
   const text = textOf(log)
   if (text === null || !looksLikeRuntimeLog(text))

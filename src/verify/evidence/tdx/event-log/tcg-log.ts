@@ -90,9 +90,6 @@ class LogReader {
   #pos = 0
 
   constructor(bytes: Uint8Array) {
-    if (bytes.length > MAX_EVENT_LOG_SIZE) {
-      throw new AttestError('EVIDENCE_TRAILING', `larger than ${MAX_EVENT_LOG_SIZE} bytes`, { at: 'event-log' })
-    }
     this.#bytes = bytes.slice()
   }
 

@@ -294,6 +294,16 @@ describe('a runtime log', () => {
     expect(await outcomeOf(() => replayEventLogs([log(entry('a', '00', change))], report))).toBe('DOCUMENT_INVALID')
   })
 
+  it('is refused beyond 1 MiB, as a CCEL is, and so are more logs than eight', async () => {
+    const large = concat(log(entry('app-id', 'aabb')), new Uint8Array(1024 * 1024).fill(0x20))
+    for (const one of [large, concat(ccel(EVENTS), new Uint8Array(1024 * 1024).fill(0xff))]) {
+      expect(await outcomeOf(() => replayEventLogs([one], report))).toBe('EVIDENCE_TRAILING')
+    }
+    const many = Array.from({ length: 9 }, () => log())
+    expect(await outcomeOf(() => replayEventLogs(many.slice(1), report))).not.toBe('LIMIT_EXCEEDED')
+    expect(await outcomeOf(() => replayEventLogs(many, report))).toBe('LIMIT_EXCEEDED')
+  })
+
   it('is refused when it is neither', async () => {
     expect(await outcomeOf(() => replayEventLogs([utf8('{"imr":3}')], report))).toBe('EVIDENCE_UNRECOGNIZED')
     expect(await outcomeOf(() => replayEventLogs([new Uint8Array(0)], report))).toBe('EVIDENCE_UNRECOGNIZED')
