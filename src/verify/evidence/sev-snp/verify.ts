@@ -8,11 +8,13 @@ import type { Collateral, KnownCrl } from '../collateral.ts'
 import { type Dated, earliestFirst, type Forecast } from '../forecast.ts'
 import { checkRevocation } from '../revocation.ts'
 import { importKey } from '../signed-by.ts'
-import { appraiseReport, type SnpRequirements } from './appraise.ts'
+import { appraiseReport } from './appraise.ts'
+import { appraiseSnp } from './appraise-claims.ts'
 import { findChain, hasChipId, type SnpChain, type SnpRoot } from './chain.ts'
 import { claimsOf, describeReport, type SnpClaims, type SnpParsed } from './claims.ts'
 import { cpuidText, productOf, readTcb, tcbLayout, tcbText } from './layout.ts'
 import { parseReport, type SnpReport } from './parse.ts'
+import type { SnpRequirements } from './requirements.ts'
 import type { Vek } from './vek.ts'
 
 /** Everything that {@link verifyReport} needs. Nothing is fetched, no clock is read. */
@@ -62,6 +64,7 @@ export async function verifyReport(input: SnpInput): Promise<SnpResult> {
     await checkSignature(report, chain, cache),
     ...(vek === null ? [] : [checkTcb(report, vek), checkChip(report, vek)]),
     ...appraiseReport(report, parsed.product, input),
+    ...appraiseSnp(parsed, input.requirements),
   ]
   const crl = revocation?.current ?? null
   const claims = claimsOf(parsed, chain?.path?.root.simulated === true, crl)
@@ -149,8 +152,8 @@ function checkTcb(report: SnpReport, vek: Vek): Check {
 }
 
 /**
- * A VLEK belongs to a provider, not to a chip. Where the owner masked CHIP_ID there is nothing to compare; that the VCEK of
- * one chip signed is then all that ties the report to it.
+ * A VLEK belongs to a provider, not to a chip. Where the owner masked CHIP_ID there is nothing to compare: that the VCEK of
+ * one chip signed is then all that ties the report to it, and whether that will do is for `policy.masked-chip-id` to say.
  */
 function checkChip(report: SnpReport, vek: Vek): Check {
   const rule = 'chain.chip-id'
