@@ -1,4 +1,4 @@
-import { type AppraisedClaims, appraisePolicy } from '../verify/appraise/index.ts'
+import { type AppraisedClaims, appraisePolicy, type Leniency, leniencyOf } from '../verify/appraise/index.ts'
 import { equal, fromHex, toHex } from '../verify/bytes/bytes.ts'
 import { parseBinding } from '../verify/documents/binding.ts'
 import { parseEvidenceBundle } from '../verify/documents/evidence-bundle.ts'
@@ -10,8 +10,8 @@ import { conclude, isInputError, rejectMalformed } from '../verify/evidence/conc
 import { MAX_EVENT_LOG_SIZE } from '../verify/evidence/tdx/event-log/tcg-log.ts'
 import { isBundle, MAX_EVIDENCE_SIZE } from '../verify/evidence/unwrap.ts'
 import { type Check, exitCodeOf, type Group, type Verdict, type Verified } from '../verify/verdict.ts'
-import { verifyBundle } from '../verify/verify-bundle.ts'
-import { verifyEvidence } from '../verify/verify-evidence.ts'
+import { type BundleClaims, evaluationNumberOf, verifyBundle } from '../verify/verify-bundle.ts'
+import { type EvidenceClaims, verifyEvidence } from '../verify/verify-evidence.ts'
 import type { VerifyCommand } from './commands/verify.ts'
 import { type NamedFile, readPaths, readUpTo } from './evidence-files.ts'
 import type { Output } from './output.ts'
@@ -19,15 +19,13 @@ import { verdictLines } from './verdict-lines.ts'
 
 const MAX_POLICY_SIZE = 256 * 1024
 
-/** What claims of bare evidence and of bundles have in common. */
-type Claims = Pick<AppraisedClaims, 'tee' | 'measurement' | 'debug' | 'simulated'> & Partial<AppraisedClaims>
-type AnyVerdict = Verdict<unknown, Claims>
+/** Of bare evidence or of a bundle. */
+type AnyVerdict = Verdict<unknown, EvidenceClaims | BundleClaims>
 
-interface Request extends Pick<VerifyCommand, 'format' | 'nonce' | 'measurement'> {
+interface Request extends Pick<VerifyCommand, 'format' | 'nonce' | 'measurement'>, Leniency {
   readonly collateral: readonly Uint8Array[]
   readonly trustAnchors: readonly Uint8Array[]
   readonly at: Date
-  readonly allowUnknown: readonly Group[]
   readonly eventLogs: readonly Uint8Array[]
 }
 
@@ -36,12 +34,14 @@ export async function verifyFile(output: Output, file: string, options: VerifyCo
   const collateral = await readPaths(options.collateral, MAX_COLLATERAL_SIZE)
   const anchors = await readPaths(options.trustAnchor, MAX_COLLATERAL_SIZE)
   const policy = options.policy === undefined ? null : parsePolicy(await readUpTo(options.policy, MAX_POLICY_SIZE))
+  const leniency = leniencyOf(policy === null ? [] : [policy])
   const request = {
     ...options,
+    ...leniency,
     collateral: collateral.map((f) => f.bytes),
     trustAnchors: anchors.map((f) => f.bytes),
     at: options.at ?? new Date(),
-    allowUnknown: [...options.allowUnknown, ...(policy?.appraisal.allowUnknown ?? [])],
+    allowUnknown: [...options.allowUnknown, ...leniency.allowUnknown],
     eventLogs: options.eventLog === undefined ? [] : [await readUpTo(options.eventLog, MAX_EVENT_LOG_SIZE)],
   }
   const found = await verifyAny(await readUpTo(file, MAX_EVIDENCE_SIZE), request)
@@ -80,9 +80,14 @@ function byMeasurement(verdict: AnyVerdict, measurement: Uint8Array, allow: read
 /** A policy is asked about verified claims alone. Bare evidence is bound to nothing and says nothing of a place. */
 function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown }: Request): AnyVerdict {
   if (verdict.decision === 'reject') return { ...verdict, notChecked: [...verdict.notChecked, 'policy'] }
-  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: null, collateralTime: null }
-  const claims = { ...bare, ...verdict.claims } as Verified<AppraisedClaims>
-  return widen(verdict, appraisePolicy(claims, policy, at), allowUnknown)
+  return widen(verdict, appraisePolicy(appraisedOf(verdict.claims), policy, at), allowUnknown)
+}
+
+/** This is only asked of evidence that verified, in a bundle or bare. */
+function appraisedOf(claims: Verified<BundleClaims> | Verified<EvidenceClaims>): Verified<AppraisedClaims> {
+  if ('cpu' in claims) return claims
+  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime: null }
+  return { ...bare, ...claims, cpu: claims } as unknown as Verified<AppraisedClaims>
 }
 
 /** Decides again with more checks. What they check no longer stands in `notChecked`. */

@@ -10,13 +10,13 @@ import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { check } from './evidence/check.ts'
 import { loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
-import { FORMATS, type Format } from './evidence/types.ts'
+import { FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
 import type { Check, Group, Verdict } from './verdict.ts'
 import { type EvidenceClaims, type EvidenceParsed, verifyEvidence } from './verify-evidence.ts'
 
 /** What a caller asks of {@link verifyBundle}. */
-export interface BundleOptions {
+export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx'> {
   /** Certificates and CRLs beside those that came with the bundle. They never add trust. */
   readonly collateral: readonly Uint8Array[]
   /** Root certificates of simulators. What verifies under one has `simulated: true`. */
@@ -51,8 +51,6 @@ export interface BundleClaims extends AppraisedClaims {
   readonly evidence: string
   /** The agent's own word about itself. A claim, bound to the evidence. */
   readonly config: Json
-  /** Claims of the CPU report. */
-  readonly cpu: EvidenceClaims
 }
 
 export type BundleVerdict = Verdict<BundleParsed, BundleClaims>
@@ -88,6 +86,7 @@ async function verifyParsed(
   const cache = options.cache ?? createVerifyCache()
   const config = parseCanonical(bundle.config, MAX_DOCUMENT_SIZE, 'bundle.config')
   const collateral = [...bundle.endorsements, ...options.collateral]
+  const { sevSnp = {}, tdx = {}, sgx = {} } = options
   const cpu = await verifyEvidence(bundle.cpu.report, {
     format: formatOf(bundle),
     collateral,
@@ -95,6 +94,9 @@ async function verifyParsed(
     at: options.at,
     nonce: await crypto.digest('SHA-512', bundle.binding),
     allowUnknown: options.allowUnknown,
+    sevSnp,
+    tdx,
+    sgx,
     cache,
   })
   const endorsements = await endorsementCheck(bundle.endorsements, [...options.collateral, ...options.trustAnchors], cache)
@@ -163,7 +165,7 @@ function commonClaims({
 }
 
 /** The lower one of TCB info and QE identity. */
-function evaluationNumberOf(claims: EvidenceClaims): number | null {
+export function evaluationNumberOf(claims: EvidenceClaims): number | null {
   if (claims.tee === 'sev-snp' || claims.tcb === null) return null
   return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
 }

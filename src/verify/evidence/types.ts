@@ -1,9 +1,9 @@
 import type { Group } from '../verdict.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
-import type { SnpRequirements } from './sev-snp/appraise.ts'
-import type { SgxRequirements } from './sgx/verify.ts'
-import type { TdxRequirements } from './tdx/verify.ts'
+import type { SnpRequirements } from './sev-snp/requirements.ts'
+import type { SgxRequirements } from './sgx/requirements.ts'
+import type { TdxRequirements } from './tdx/requirements.ts'
 
 /** Formats of evidence by the names of the command line. */
 export const FORMATS = [

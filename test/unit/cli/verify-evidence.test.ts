@@ -9,6 +9,8 @@ import { createOutput } from '../../../src/cli/output.ts'
 import { attest } from '../../../src/sim/index.ts'
 import { toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
+import type { SnpRequirements } from '../../../src/verify/evidence/sev-snp/requirements.ts'
+import type { Check } from '../../../src/verify/verdict.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
 
 const platform = simulatedPlatform()
@@ -60,6 +62,21 @@ const file = (name: string): string => join(folder, name)
 const json = async (...args: readonly string[]): Promise<{ code: number; document: Record<string, unknown> }> => {
   const { code, stdout } = await run(...args, '--json')
   return { code, document: JSON.parse(stdout) as Record<string, unknown> }
+}
+
+function policyFor(value: string, sevSnp: SnpRequirements = {}): Uint8Array {
+  return encodePolicy({
+    v: 1,
+    appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [], sevSnp },
+    log: { origin: 'log.example', key: 'log.example+00000000+AA' },
+    witnessing: { mode: 'none' },
+    maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
+    minimumTcbEvaluationDataNumber: null,
+    minimumGrades: { binding: 'none', placement: 'none' },
+    runners: ['docker'],
+    suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
+    cedar: '',
+  })
 }
 
 describe('sealgate verify', () => {
@@ -122,21 +139,8 @@ describe('sealgate verify', () => {
   })
 
   it('appraises by a policy', async () => {
-    const policy = (value: string): Uint8Array =>
-      encodePolicy({
-        v: 1,
-        appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [] },
-        log: { origin: 'log.example', key: 'log.example+00000000+AA' },
-        witnessing: { mode: 'none' },
-        maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
-        minimumTcbEvaluationDataNumber: null,
-        minimumGrades: { binding: 'none', placement: 'none' },
-        runners: ['docker'],
-        suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
-        cedar: '',
-      })
-    writeFileSync(file('policy.json'), policy(toHex(measurement)))
-    writeFileSync(file('other.json'), policy('00'.repeat(48)))
+    writeFileSync(file('policy.json'), policyFor(toHex(measurement)))
+    writeFileSync(file('other.json'), policyFor('00'.repeat(48)))
     const met = await json(file('report.bin'), ...trusted, '--policy', file('policy.json'))
     expect(met).toMatchObject({ code: 0, document: { decision: 'accept', notChecked: ['nonce'] } })
     const unmet = await json(file('report.bin'), ...trusted, '--policy', file('other.json'))
@@ -144,6 +148,25 @@ describe('sealgate verify', () => {
     const untrusted = await json(file('report.bin'), '--collateral', file('certs'), ...AT, '--policy', file('policy.json'))
     expect(untrusted.code).toBe(4)
     expect(untrusted.document.notChecked).toContain('policy')
+  })
+
+  it('appraises bare evidence by the requirements of a policy', async () => {
+    writeFileSync(file('met.json'), policyFor(toHex(measurement), { products: ['Genoa'], vmpl: 0 }))
+    writeFileSync(file('unmet.json'), policyFor(toHex(measurement), { products: ['Turin'], vmpl: 0 }))
+    expect(await json(file('report.bin'), ...trusted, '--policy', file('met.json'))).toMatchObject({ code: 0 })
+    const unmet = await json(file('report.bin'), ...trusted, '--policy', file('unmet.json'))
+    expect(unmet).toMatchObject({ code: 5, document: { decision: 'reject', error: { code: 'EVIDENCE_REJECTED' } } })
+    const checks = unmet.document.checks as readonly Check[]
+    expect(checks.filter((c) => c.outcome !== 'pass')).toEqual([{ rule: 'policy.product', outcome: 'fail', want: 'Turin', got: 'Genoa' }])
+  })
+
+  it('lets a masked CHIP_ID pass only where the policy says so', async () => {
+    writeFileSync(file('masked.bin'), attest(platform, { reportData, measurement, chipId: new Uint8Array(64) }).report)
+    writeFileSync(file('any-chip.json'), policyFor(toHex(measurement), { acceptMaskedChipId: true }))
+    writeFileSync(file('no-word.json'), policyFor(toHex(measurement)))
+    expect((await run(file('masked.bin'), ...trusted)).code).toBe(5)
+    expect((await run(file('masked.bin'), ...trusted, '--policy', file('no-word.json'))).code).toBe(5)
+    expect((await run(file('masked.bin'), ...trusted, '--policy', file('any-chip.json'))).code).toBe(0)
   })
 
   it.each([

@@ -11,6 +11,7 @@ import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
 import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
 import { thumbprint } from '../../../src/verify/documents/keys.ts'
 import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
+import { encodePolicy } from '../../../src/verify/documents/policy.ts'
 import { RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
 import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
 import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
@@ -35,6 +36,7 @@ import {
   ownerThumbprint,
   recipient,
   recipientDigest,
+  samplePolicy,
   submitter,
   T0,
   useKey,
@@ -42,6 +44,7 @@ import {
 import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
+import { everyRequirement } from '../../support/requirements.ts'
 
 /** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
 export interface Vector {
@@ -128,6 +131,11 @@ async function documentVectors({ documents, file }: Built): Promise<readonly Vec
     await signed('011-grant', 'grant.md', grant, GRANT_TYP, owner),
     await signed('012-revocation', 'grant.md', revocation, REVOCATION_TYP, owner),
     await plain('013-policy', 'policy.md', policy),
+    await plain(
+      '013b-policy-requirements',
+      'policy.md',
+      encodePolicy(samplePolicy({ appraisal: { ...samplePolicy().appraisal, ...everyRequirement } })),
+    ),
     await plain('014-dataset-header', 'README.md', header),
     await plain('015-result-header', 'README.md', await resultHeader(job)),
     {

@@ -9,11 +9,13 @@ import { type Dated, earliestFirst, type Forecast } from '../forecast.ts'
 import { checkRevocation } from '../revocation.ts'
 import { importKey } from '../signed-by.ts'
 import { checkCertificateWindow } from '../windows.ts'
-import { appraiseReport, type SnpRequirements } from './appraise.ts'
+import { appraiseReport } from './appraise.ts'
+import { appraiseSnp } from './appraise-claims.ts'
 import { findChain, hasChipId, type SnpChain, type SnpRoot } from './chain.ts'
 import { claimsOf, describeReport, productFor, type SnpClaims, type SnpParsed } from './claims.ts'
 import { cpuidText, productOf, readTcb, tcbLayout, tcbText } from './layout.ts'
 import { parseReport, type SnpReport } from './parse.ts'
+import type { SnpRequirements } from './requirements.ts'
 import type { Vek } from './vek.ts'
 
 /** Everything that {@link verifyReport} needs. Nothing is fetched, no clock is read. */
@@ -47,7 +49,7 @@ export class SnpResult {
   }
 
   get parsed(): SnpParsed {
-    this.#parsed ??= { ...describeReport(this.#report, vekOf(this.#chain)), vek: this.#chain?.fields ?? null }
+    this.#parsed ??= describe(this.#report, this.#chain)
     return this.#parsed
   }
 
@@ -83,8 +85,16 @@ export async function verifyReport(input: SnpInput): Promise<SnpResult> {
     await checkSignature(report, chain, cache),
     ...(vek === null ? [] : [checkTcb(report, vek), checkChip(report, vek)]),
     ...appraiseReport(report, productFor(report, vek), input),
+    // Most callers ask for nothing here, and should not wait for words; a masked CHIP_ID is looked at in any case.
+    ...(Object.keys(input.requirements).length === 0 && !isZero(report.chipId)
+      ? []
+      : appraiseSnp(describe(report, chain), input.requirements)),
   ]
   return new SnpResult(report, chain, revocation?.current ?? null, checks)
+}
+
+function describe(report: SnpReport, chain: SnpChain | null): SnpParsed {
+  return { ...describeReport(report, vekOf(chain)), vek: chain?.fields ?? null }
 }
 
 function vekOf(chain: SnpChain | null): Vek | null {
@@ -172,8 +182,8 @@ function checkTcb(report: SnpReport, vek: Vek): Check {
 }
 
 /**
- * A VLEK belongs to a provider, not to a chip. Where the owner masked CHIP_ID there is nothing to compare; that the VCEK of
- * one chip signed is then all that ties the report to it.
+ * A VLEK belongs to a provider, not to a chip. Where the owner masked CHIP_ID there is nothing to compare: that the VCEK of
+ * one chip signed is then all that ties the report to it, and whether that will do is for `policy.masked-chip-id` to say.
  */
 function checkChip(report: SnpReport, vek: Vek): Check {
   const rule = 'chain.chip-id'

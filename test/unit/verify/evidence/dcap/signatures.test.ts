@@ -1,11 +1,13 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { assembleQuote } from '../../../../../src/sim/index.ts'
+import { sgxExtension } from '../../../../../src/sim/intel/certificates.ts'
+import { pemBytes } from '../../../../../src/sim/intel/quote.ts'
 import { concat, fromHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
 import { decide, troubles, verifySgx, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, type SimulatedCase, SimulatedIntel, sgxExtension } from '../../../../support/intel-pki.ts'
-import { assembleQuote, pemBytes } from '../../../../support/intel-quotes.ts'
+import { AT, collateralOf, type SimulatedCase, SimulatedIntel } from '../../../../support/intel.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 const BOTH = ['tdx', 'sgx'] as const
@@ -15,8 +17,8 @@ type Parts = Parameters<typeof assembleQuote>[3]
 let intel: SimulatedIntel
 let other: SimulatedIntel
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
-  other = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
+  other = new SimulatedIntel()
 })
 
 async function look(tee: Tee, quote: Uint8Array, made: SimulatedCase): Promise<{ rules: readonly string[]; exit: number }> {

@@ -1,16 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { IntelFields } from '../../../../../src/sim/index.ts'
 import { fromHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
 import { decide, troubles, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, defaultWorld, type IntelWorld, SimulatedIntel, tcbInfoJson } from '../../../../support/intel-pki.ts'
+import { AT, collateralOf, defaultWorld, SimulatedIntel, tcbInfoJson } from '../../../../support/intel.ts'
 
 let intel: SimulatedIntel
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
 })
 
 /** Makes a world with one thing wrong and says which rules object. */
-async function attack(change: Partial<IntelWorld>): Promise<{ rules: readonly string[]; exit: number }> {
+async function attack(change: Partial<IntelFields>): Promise<{ rules: readonly string[]; exit: number }> {
   const made = await intel.make('tdx', change)
   const result = await verifyTd({ quote: made.quote, collateral: collateralOf(made), at: AT }, { roots: made.roots })
   return { rules: troubles(result), exit: exitCodeOf(decide(result).checks) }

@@ -89,8 +89,13 @@ describe('simulated SEV-SNP evidence', () => {
     expect(refusal(await verify(platform, {}, { trustAnchors: [], collateral })).rules).toEqual(['chain.issuer'])
   })
 
-  it('may hide its chip, which leaves the certificate alone to name it', async () => {
-    expect(refusal(await verify(platform, { chipId: new Uint8Array(64) })).rules).toEqual([])
+  it('that hides its chip is for its reader to accept: the certificate alone names it then', async () => {
+    const masked = { chipId: new Uint8Array(64) }
+    const verdict = await verify(platform, masked)
+    expect(refusal(verdict)).toEqual({ exit: 5, rules: ['policy.masked-chip-id'] })
+    expect(verdict.authentic).toBe(true)
+    expect(refusal(await verify(platform, masked, { sevSnp: { acceptMaskedChipId: true } })).rules).toEqual([])
+    expect((await verify(platform, masked, { allowUnknown: ['policy'] })).decision).toBe('accept')
   })
 })
 
@@ -125,6 +130,7 @@ describe('a report', () => {
     ['a TCB above the committed one', { committedTcb: new Uint8Array(8) }, 5, ['tcb.order']],
     ['a committed TCB above the current one', { committedTcb: higher }, 5, ['tcb.order']],
     ['debugging on', { policy: 0x30000n | (1n << 19n) }, 5, ['debug.guest-policy']],
+    ['leave for a migration agent', { policy: 0x30000n | (1n << 18n) }, 5, ['policy.migrate-ma']],
     ['the mark of a host that asked for it', { vmpl: 0xffffffff }, 5, ['policy.vmpl']],
   ] as const)('with %s is rejected', async (_, request, exit, rules) => {
     expect(refusal(await verify(platform, request))).toEqual({ exit, rules })
