@@ -35,7 +35,10 @@ export async function bundleVerify(): Promise<Bundle> {
     script,
     sizeBytes: Buffer.byteLength(script),
     gzipBytes: gzipSync(script, { level: 9 }).length,
-    inputs: Object.keys(metafile.inputs).filter((path) => path !== '<stdin>'),
+    // A checkout may link to the packages of another.
+    inputs: Object.keys(metafile.inputs)
+      .filter((path) => path !== '<stdin>')
+      .map((path) => path.replace(/^.*\/(?=node_modules\/)/, '')),
   }
 }
 
