@@ -86,7 +86,7 @@ function countText(checks: readonly Check[]): string {
 
 function checkLines(check: Check, paint: Paint): readonly string[] {
   const { rule, outcome, want, got } = check
-  const plain = outcome === 'pass' ? paint.dim : (text: string): string => text
+  const plain = (text: string): string => (outcome === 'pass' ? paint.dim(text) : text)
   return [`  ${wordOf(check, paint)}  ${rule}`, plain(`             want ${want}`), plain(`             got  ${got}`)]
 }
 

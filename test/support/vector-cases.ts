@@ -9,7 +9,7 @@ export interface EvidenceCase {
   readonly input: Uint8Array
   readonly options: Omit<VerifyOptions, 'cache' | 'collateral'> & { readonly collateral: readonly Uint8Array[] }
   /** Fails where the verdict is not the expected one. @returns What to count it as. */
-  check(verdict: EvidenceVerdict): string
+  readonly check: (verdict: EvidenceVerdict) => string
 }
 
 /** Real quotes, recipes that break them, and event logs. Empty without the vectors. */

@@ -55,7 +55,7 @@ describe('endorsements of Intel’s hierarchy', () => {
     const [document = new Uint8Array()] = documents
     const text = fromUtf8(document)
     const from = text.lastIndexOf('"signature":"') + '"signature":"'.length
-    const letters = [...text.slice(from, -2)].flatMap((c, i) => (/[a-f]/.test(c) ? [from + i] : []))
+    const letters = Array.from(text.slice(from, -2)).flatMap((c, i) => (/[a-f]/.test(c) ? [from + i] : []))
     expect(letters.length).toBeGreaterThan(10)
     for (const at of letters) {
       const shouted = utf8(`${text.slice(0, at)}${text.charAt(at).toUpperCase()}${text.slice(at + 1)}`)
