@@ -10,6 +10,7 @@ import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { check } from './evidence/check.ts'
 import { loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
+import type { Forecast } from './evidence/forecast.ts'
 import { FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
 import type { Check, Group, Verdict } from './verdict.ts'
@@ -29,6 +30,8 @@ export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 's
   /** Job digest that the binding must hold. Not given: stands in `notChecked`, unless the role has no job. */
   readonly job?: string
   readonly allowUnknown: readonly Group[]
+  /** Asks for a forecast of the CPU evidence. */
+  readonly forecast?: VerifyOptions['forecast']
   /** See {@link createVerifyCache}. */
   readonly cache?: VerifyCache
 }
@@ -53,7 +56,8 @@ export interface BundleClaims extends AppraisedClaims {
   readonly config: Json
 }
 
-export type BundleVerdict = Verdict<BundleParsed, BundleClaims>
+/** `forecast`: what expires when; null unless it was asked for. */
+export type BundleVerdict = Verdict<BundleParsed, BundleClaims> & { readonly forecast: Forecast | null }
 
 /**
  * Proves that an enclave made this evidence, and made it for the keys, job, configuration and nonce in its binding (the CPU
@@ -68,7 +72,7 @@ export async function verifyBundle(bundle: EvidenceBundle, options: BundleOption
   try {
     return await verifyParsed(bundle, parseBinding(bundle.binding), options, notChecked)
   } catch (error) {
-    if (isInputError(error)) return rejectMalformed('bundle', error, notChecked)
+    if (isInputError(error)) return { ...rejectMalformed<BundleParsed, BundleClaims>('bundle', error, notChecked), forecast: null }
     throw error
   }
 }
@@ -98,12 +102,14 @@ async function verifyParsed(
     tdx,
     sgx,
     cache,
+    ...(options.forecast === undefined ? {} : { forecast: options.forecast }),
   })
   const endorsements = await endorsementCheck(bundle.endorsements, [...options.collateral, ...options.trustAnchors], cache)
   const checks = [...(await bindingChecks(bundle, binding, options)), endorsements, ...cpu.checks.map(asReportData)]
   const parsed = { binding, config, cpu: cpu.parsed }
   const common = { format: 'bundle', parsed, checks, notChecked: [...notChecked, ...cpu.notChecked.filter((n) => n !== 'measurement')] }
-  if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error }
+  const { forecast } = cpu
+  if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error, forecast }
   const claims: BundleClaims = {
     ...commonClaims(cpu.claims),
     bindingGrade: 'committed',
@@ -116,7 +122,7 @@ async function verifyParsed(
     config,
     cpu: cpu.claims,
   }
-  return conclude({ ...common, claims }, options.allowUnknown)
+  return Object.assign(conclude({ ...common, claims }, options.allowUnknown), { forecast })
 }
 
 function formatOf({ cpu }: EvidenceBundle): Format {

@@ -99,6 +99,9 @@ describe('evidence', () => {
     await json('host', 'evidence', world.path('host'), '--attester', 'sim', '--out', file('evidence.json'))
     const accepted = await ask('verify', 'evidence.json', '--trust-anchor', world.path('host/simulated-root.pem'), '--json')
     expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true } })
+    expect(JSON.parse(accepted.stdout)).toMatchObject({
+      forecast: { expiries: [{ expires: expect.any(String) }, {}, {}, {}], early: null },
+    })
     const refused = await ask('verify', 'evidence.json', '--json')
     expect(refused.exitCode).toBe(4)
   })

@@ -20,13 +20,18 @@ export function scopeOf({ id }: Pick<Collateral, 'id'>, roots: readonly Anchor[]
   return roots.reduce((text, { certificateSha256: named }) => (named === undefined ? text : `${text},${named}`), id)
 }
 
+/** Self-issued, may sign certificates and CRLs. */
+export function isRoot(certificate: Certificate): boolean {
+  return certificate.subject.text === certificate.issuer.text && isAuthority(certificate) && certificate.keyUsage?.crlSign === true
+}
+
 /**
  * A root that the caller chose to trust: self-issued, may sign certificates and CRLs. Its own signature says nothing and is
  * not looked at.
  * @throws AttestError `CHAIN_INVALID` for a certificate that is no root.
  */
 export function rootAnchor(certificate: KnownCertificate): Anchor {
-  const isRoot = certificate.subject.text === certificate.issuer.text && isAuthority(certificate) && certificate.keyUsage?.crlSign === true
-  if (!isRoot) throw new AttestError('CHAIN_INVALID', `${certificate.subject.text} is not a root certificate`, { at: 'trust anchor' })
+  if (!isRoot(certificate))
+    throw new AttestError('CHAIN_INVALID', `${certificate.subject.text} is not a root certificate`, { at: 'trust anchor' })
   return { ...anchorOf(certificate), certificateSha256: certificate.sha256 }
 }

@@ -7,6 +7,8 @@ import { looksLikePem, parsePem } from '../formats/pem.ts'
 import { type Certificate, parseCertificate } from '../formats/x509.ts'
 import { remember, type VerifyCache } from './cache.ts'
 import { type IntelDocument, looksLikeIntelCollateral, readIntelCollateral } from './dcap/collateral-json.ts'
+import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
+import { decodeText } from './text-encoding.ts'
 
 /** A certificate with the digests by which facts about it are remembered. */
 export interface KnownCertificate extends Certificate {
@@ -47,10 +49,10 @@ type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents'>
 const NOTHING: Recognized = { certificates: [], crls: [], documents: [] }
 
 /**
- * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side) and CRLs; Intel's collateral as JSON.
- * An item of any other kind is only named.
+ * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side) and CRLs; certificate tables of SEV-SNP;
+ * hexadecimal and base64 of these; Intel's collateral as JSON. An item of any other kind is only named.
  * @throws AttestError `DER_MALFORMED`, `CERTIFICATE_MALFORMED`, `ENCODING_INVALID`, `JSON_MALFORMED` or `DOCUMENT_INVALID` for
- *   an item that is one of these kinds but damaged; `LIMIT_EXCEEDED`.
+ *   an item that is one of these kinds but damaged, `EVIDENCE_TRUNCATED` or `EVIDENCE_TRAILING` for a table; `LIMIT_EXCEEDED`.
  */
 export async function loadCollateral(items: readonly CollateralItem[], cache: VerifyCache): Promise<Collateral> {
   if (items.length > MAX_COLLATERAL_ITEMS) throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_COLLATERAL_ITEMS} pieces of collateral`)
@@ -117,10 +119,26 @@ interface Parts {
 }
 
 async function takeApart(bytes: Uint8Array, name: string): Promise<Parts> {
-  if (looksLikeDer(bytes)) return { pieces: splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der })), documents: [] }
+  const binary = binaryPieces(bytes, name)
+  if (binary !== null) return { pieces: binary, documents: [] }
   const text = textOf(bytes)
-  if (looksLikeIntelCollateral(text)) return intelParts(text, name)
-  return { pieces: looksLikePem(text) ? pemPieces(text, name) : [], documents: [] }
+  return looksLikeIntelCollateral(text) ? intelParts(text, name) : { pieces: textPieces(text, name), documents: [] }
+}
+
+/** Of PEM, or of text that spells binary. */
+function textPieces(text: string, name: string): readonly Piece[] {
+  if (looksLikePem(text)) return pemPieces(text, name)
+  const decoded = decodeText(text.trim())
+  return (decoded === null ? null : binaryPieces(decoded, name)) ?? []
+}
+
+/** Null for bytes that are neither DER nor a certificate table of SEV-SNP, which holds DER or PEM. */
+function binaryPieces(bytes: Uint8Array, name: string): readonly Piece[] | null {
+  if (looksLikeDer(bytes)) return splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der }))
+  if (!looksLikeCertificateTable(bytes)) return null
+  return parseCertificateTable(bytes, name).flatMap((content) =>
+    looksLikeDer(content) ? (binaryPieces(content, name) ?? []) : pemPieces(textOf(content), name),
+  )
 }
 
 async function intelParts(text: string, name: string): Promise<Parts> {

@@ -1,17 +1,17 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { attachRuntime, type Runtime } from '../../../src/cli/action.ts'
 import { register } from '../../../src/cli/commands/verify.ts'
-import { createOutput } from '../../../src/cli/output.ts'
 import { attest } from '../../../src/sim/index.ts'
 import { toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
 import type { SnpRequirements } from '../../../src/verify/evidence/sev-snp/requirements.ts'
 import type { Check } from '../../../src/verify/verdict.ts'
+import { certificateTable, GUID } from '../../support/certificate-table.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
+import { type Ran, runCommand } from './run-command.ts'
 
 const platform = simulatedPlatform()
 const measurement = new Uint8Array(48).fill(9)
@@ -40,24 +40,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-interface Run {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function run(...args: readonly string[]): Promise<Run> {
-  const [stdout, stderr]: [string[], string[]] = [[], []]
-  const streams = { stdout: { write: (t: string) => stdout.push(t) }, stderr: { write: (t: string) => stderr.push(t) }, env: {} }
-  const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined })
-  register(program)
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined })
-  const runtime: Runtime = { streams, signal: new AbortController().signal, exitCode: 0, output: createOutput(streams, false) }
-  attachRuntime(program, runtime)
-  await program.parseAsync(['verify', ...args], { from: 'user' })
-  return { code: runtime.exitCode, stdout: stdout.join(''), stderr: stderr.join('') }
-}
-
+const run = (...args: readonly string[]): Promise<Ran> => runCommand(register, 'verify', ...args)
 const file = (name: string): string => join(folder, name)
 const json = async (...args: readonly string[]): Promise<{ code: number; document: Record<string, unknown> }> => {
   const { code, stdout } = await run(...args, '--json')
@@ -86,21 +69,59 @@ describe('sealgate verify', () => {
     expect(stderr).toMatch(/^accepted: sev-snp at 2026-06-01T00:00:00Z\n/)
     expect(stderr).toContain('SIMULATED')
     expect(stderr).toContain(`measurement  ${toHex(measurement)}`)
+    expect(stderr).toMatch(/ {2}debugging {4}off\n/)
+    expect(stderr).toMatch(/\nchecks: \d+ passed\n/)
+    expect(stderr).toMatch(/\nforecast: .*\n {2}in \d+ days +20\d\d-\S+Z +certificate of the chip +SIMULATED SEV-VCEK\n/)
     expect(stderr).toMatch(/not checked:\n {2}nonce: .*--nonce\n {2}measurement: .*--measurement/)
   })
 
   it('prints one document with its members in order, and no error on acceptance', async () => {
     const { code, document } = await json(file('report.hex'), ...trusted, '--nonce', '010203', '--measurement', toHex(measurement))
     expect(code).toBe(0)
-    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'claims', 'checks', 'notChecked'])
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'claims', 'checks', 'notChecked', 'forecast'])
     expect(document).toMatchObject({ decision: 'accept', authentic: true, format: 'sev-snp', notChecked: [] })
     expect(document.claims).toMatchObject({ tee: 'sev-snp', measurement: toHex(measurement), simulated: true, debug: false })
+  })
+
+  it('says of a rejection all that stands in the way, how to get what is missing, and what is proven all the same', async () => {
+    const bare = await run(file('report.bin'), '--trust-anchor', file('root.der'), '--collateral', file('certs/0'), ...AT, '--nonce', 'ff')
+    expect(bare.code).toBe(4)
+    expect(bare.stderr).toMatch(/^rejected: .*\n {2}CHAIN_INVALID: chain.issuer: /)
+    expect(bare.stderr).toContain('  also: freshness.nonce: want ff')
+    expect(bare.stderr).toContain('\nproven: nothing\n')
+    expect((await run(file('report.bin'), ...AT)).stderr).toContain('sealgate collateral fetch certs FILE')
+    const wrong = await run(file('report.bin'), ...trusted, '--nonce', 'ff')
+    expect(wrong.stderr).toContain('\nproven: genuine evidence, which is not accepted')
+    expect(wrong.stderr).toMatch(/\nchecks: \d+ passed, 1 failed\n/)
+  })
+
+  it('takes a folder of configfs-tsm for what its files are', async () => {
+    mkdirSync(file('tsm'))
+    const { report } = attest(platform, { reportData, measurement })
+    const table = certificateTable([
+      [GUID.vcek, platform.vek.certificate],
+      [GUID.ask, platform.intermediate.certificate],
+      [GUID.crl, platform.crl],
+    ])
+    writeFileSync(file('tsm/outblob'), report)
+    writeFileSync(file('tsm/generation'), '3\n')
+    const anchored = ['--trust-anchor', file('root.der'), ...AT]
+    expect((await run(file('tsm'), ...anchored)).code).toBe(6)
+    writeFileSync(file('auxblob.bin'), table)
+    expect((await run(file('tsm'), ...anchored, '--collateral', file('auxblob.bin'))).code).toBe(0)
+    writeFileSync(file('tsm/auxblob'), table)
+    writeFileSync(file('tsm/provider'), 'sev_guest\n')
+    expect((await json(file('tsm'), ...anchored)).document).toMatchObject({ decision: 'accept', claims: { tee: 'sev-snp' } })
+    writeFileSync(file('tsm/provider'), 'tdx_guest\n')
+    expect((await run(file('tsm'), ...anchored)).code).toBe(3)
+    writeFileSync(file('tsm/provider'), Uint8Array.of(0xff, 0x00))
+    expect((await run(file('tsm'), ...anchored)).code).toBe(3)
   })
 
   it('gives a rejection without claims, with its error', async () => {
     const { code, document } = await json(file('report.bin'), '--collateral', file('certs'), ...AT)
     expect(code).toBe(4)
-    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'checks', 'notChecked', 'error'])
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'checks', 'notChecked', 'forecast', 'error'])
     expect(document.error).toMatchObject({ code: 'CHAIN_INVALID' })
   })
 

@@ -123,6 +123,12 @@ function textMember(json: JsonObject, name: string, at: string): string {
   return value
 }
 
+/** The one form of a document on its own: the signed text as delivered, then the signature in lower-case hexadecimal. */
+export function encodeIntelDocument({ kind, body, signature }: IntelDocument): Uint8Array {
+  const member = kind === 'tcb-info' ? 'tcbInfo' : 'enclaveIdentity'
+  return concat(utf8(`{"${member}":`), body, utf8(`,"signature":"${toHex(signature)}"}`))
+}
+
 /** PEM inside of a quote is bytes. @throws AttestError `ENCODING_INVALID` for bytes that are not text. */
 export function pemText(bytes: Uint8Array): string {
   let end = bytes.length

@@ -36,7 +36,7 @@ export async function establishFacts(collateral: Collateral, root: DcapRoot, cac
   const qeIdentities: Authenticated<QeIdentity>[] = []
   for (const document of collateral.documents) {
     const window = windowOf(document.content.issueDate, document.content.nextUpdate)
-    const found = await signersOf(document, signers, cache)
+    const found = await documentSigners(document, signers, cache)
     const common = { kind: document.kind, window, signers: found, signature: signatureCheck(document.kind, found) }
     if (document.kind === 'tcb-info') tcbInfos.push({ ...common, content: document.content })
     else qeIdentities.push({ ...common, content: document.content })
@@ -45,7 +45,8 @@ export async function establishFacts(collateral: Collateral, root: DcapRoot, cac
   return { root, tcbInfos, qeIdentities, rootCrls }
 }
 
-async function signersOf(
+/** Those of the certificates whose key made the signature. */
+export async function documentSigners(
   { sha256, body, signature }: IntelDocument,
   signers: readonly TcbSigner[],
   cache: VerifyCache,
