@@ -6,6 +6,6 @@ export function simulatedAttester(platform: SimulatedPlatform, measurement: Uint
   return {
     format: 'sev-snp',
     simulated: true,
-    attest: (reportData) => Promise.resolve(attest(platform, { reportData, measurement })),
+    attest: ({ reportData }) => Promise.resolve(attest(platform, { reportData, measurement })),
   }
 }

@@ -1,4 +1,4 @@
-import type { Attester } from '../../../src/host/attesters/attester.ts'
+import type { AttestationSubject, Attester } from '../../../src/host/attesters/attester.ts'
 import type { Clock } from '../../../src/host/job/clock.ts'
 import type { SealedResults } from '../../../src/host/job/outbox.ts'
 import type { Transfers } from '../../../src/host/job/transfers.ts'
@@ -45,11 +45,17 @@ export class FakeClock implements Clock {
   }
 }
 
+/** What an attester is asked to bind, with these 64 bytes as report data. */
+export function subjectOf(reportData: Uint8Array): AttestationSubject {
+  const [bindingDigest, nonce, publicKey] = [testBytes('binding', 32), testBytes('nonce', 32), testBytes('kem', 65)]
+  return { reportData, bindingDigest, nonce, publicKey }
+}
+
 /** Bytes with the shape of a report; nobody here verifies it. */
 export const fakeAttester: Attester = {
   format: 'sev-snp',
   simulated: true,
-  attest: (reportData) => {
+  attest: ({ reportData }) => {
     const report = new Uint8Array(1184)
     report.set(reportData, 0x50)
     return Promise.resolve({ report, endorsements: [testBytes('vek', 100)] })
