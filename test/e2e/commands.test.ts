@@ -102,6 +102,35 @@ describe('evidence', () => {
     const refused = await ask('verify', 'evidence.json', '--json')
     expect(refused.exitCode).toBe(4)
   })
+
+  it('is printed as it is verified, for the nonce and role that were asked for', async () => {
+    const nonce = '5a'.repeat(32)
+    const { stdout, stderr, exitCode } = await ask(
+      'host',
+      'evidence',
+      world.path('host'),
+      '--attester',
+      'sim',
+      '--nonce',
+      nonce,
+      '--role',
+      'session',
+    )
+    expect(exitCode).toBe(0)
+    expect(stderr).toContain('SIMULATED')
+    writeFileSync(file('printed.json'), stdout)
+    const root = world.path('host/simulated-root.pem')
+    const accepted = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', nonce, '--json')
+    expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true, binding: { role: 'session' } } })
+    const stale = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', '5b'.repeat(32), '--json')
+    expect([stale.exitCode, JSON.parse(stale.stdout)]).toMatchObject([5, { decision: 'reject' }])
+  })
+
+  it('is not made up where the machine has no TEE and no folder is named', async () => {
+    const { exitCode, stdout, stderr } = await ask('host', 'evidence', '--attester', 'sim')
+    expect([exitCode, stdout]).toEqual([1, ''])
+    expect(stderr).toContain('ATTESTER_UNAVAILABLE')
+  })
 })
 
 describe('jobs and grants', () => {

@@ -38,7 +38,7 @@ export async function openNitro(path: string = NSM, ioctl?: Ioctl): Promise<Atte
 }
 
 async function attest(path: string, ioctl: Ioctl, subject: AttestationSubject): Promise<AttesterReport> {
-  const report = documentOf(path, await ask(path, ioctl, attestationRequest(subject)))
+  const report = parseNsmAnswer(await ask(path, ioctl, attestationRequest(subject)), path)
   if (carries(report, subject.reportData) && carries(report, subject.nonce)) return { report, endorsements: [] }
   throw new AttestError('ATTESTER_UNAVAILABLE', 'the document carries other data than ours', { at: path })
 }
@@ -67,18 +67,22 @@ async function ask(path: string, ioctl: Ioctl, request: Uint8Array): Promise<Uin
   return response.slice(0, Number(length))
 }
 
-function documentOf(path: string, response: Uint8Array): Uint8Array {
-  const answer = answerSchema.safeParse(decodeAnswer(path, response))
-  if (!answer.success) throw new AttestError('ATTESTER_UNAVAILABLE', 'the Nitro Secure Module gave no document', { at: path })
-  if ('Error' in answer.data)
-    throw new AttestError('ATTESTER_UNAVAILABLE', `the Nitro Secure Module refused: ${answer.data.Error}`, { at: path })
+/**
+ * The attestation document in an answer of the module.
+ * @param at - Place for errors.
+ * @throws AttestError `ATTESTER_UNAVAILABLE`, also for an answer that is an error.
+ */
+export function parseNsmAnswer(response: Uint8Array, at: string): Uint8Array {
+  const answer = answerSchema.safeParse(decodeStrictly(response, at))
+  if (!answer.success) throw new AttestError('ATTESTER_UNAVAILABLE', 'the Nitro Secure Module gave no document', { at })
+  if ('Error' in answer.data) throw new AttestError('ATTESTER_UNAVAILABLE', `the Nitro Secure Module refused: ${answer.data.Error}`, { at })
   return answer.data.Attestation.document
 }
 
-function decodeAnswer(path: string, response: Uint8Array): unknown {
+function decodeStrictly(response: Uint8Array, at: string): unknown {
   try {
     return decode(response, { maxDepth: 4, rejectDuplicateKeys: true, rejectStreaming: true })
   } catch (cause) {
-    throw new AttestError('ATTESTER_UNAVAILABLE', 'the answer of the Nitro Secure Module is not CBOR', { at: path, cause })
+    throw new AttestError('ATTESTER_UNAVAILABLE', 'the answer of the Nitro Secure Module is not CBOR', { at, cause })
   }
 }

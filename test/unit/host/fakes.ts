@@ -1,4 +1,4 @@
-import type { AttestationSubject, Attester } from '../../../src/host/attesters/attester.ts'
+import type { AttestationSubject, Attester, DeviceAttester } from '../../../src/host/attesters/attester.ts'
 import type { Clock } from '../../../src/host/job/clock.ts'
 import type { SealedResults } from '../../../src/host/job/outbox.ts'
 import type { Transfers } from '../../../src/host/job/transfers.ts'
@@ -60,6 +60,22 @@ export const fakeAttester: Attester = {
     report.set(reportData, 0x50)
     return Promise.resolve({ report, endorsements: [testBytes('vek', 100)] })
   },
+}
+
+/** Devices whose reports begin with their nonce. */
+export function fakeDevices(count: number): DeviceAttester {
+  return {
+    unattested: [],
+    count: () => Promise.resolve(count),
+    attestDevices: (nonces) =>
+      Promise.resolve(
+        nonces.map((nonce, i) => ({
+          type: i % 2 === 0 ? 'gpu' : 'nvswitch',
+          report: new Uint8Array([...nonce, ...testBytes(`device ${i}`, 50)]),
+          certificateChain: testBytes(`chain ${i}`, 90),
+        })),
+      ),
+  }
 }
 
 /** What a fake workload does with its plaintext inputs. */
