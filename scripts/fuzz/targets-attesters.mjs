@@ -20,7 +20,11 @@ export const attesterTargets = [
       const report = layout.encodeReportStruct(nonce)
       report.set([0xd1, 0x0f], layout.REPORT_STRUCT.reportSize)
       report.set(nonce, layout.REPORT_STRUCT.report + 4)
-      const sized = (input, size) => Uint8Array.from({ length: size }, (_, i) => input[i] ?? 0)
+      const sized = (input, size) => {
+        const bytes = new Uint8Array(size)
+        bytes.set(input.subarray(0, size))
+        return bytes
+      }
       const run = (input) => {
         tolerate(() => layout.readReportStruct(sized(input, layout.REPORT_STRUCT.size), nonce))
         tolerate(() => layout.readCertificateStruct(sized(input, layout.CERTIFICATE_STRUCT.size)))

@@ -9,19 +9,24 @@ import { NSM, openNitro } from './nitro.ts'
 import { openSevGuest, SEV_GUEST } from './sev-guest.ts'
 import { simulatedAttester } from './sim.ts'
 
-/** Interfaces of real TEEs. */
-const HARDWARE = {
-  'configfs-tsm': { path: TSM_ROOT, open: (path: string) => openConfigfsTsm(path) },
-  'sev-guest': { path: SEV_GUEST, open: (path: string) => openSevGuest(path) },
-  nitro: { path: NSM, open: (path: string) => openNitro(path) },
-} as const satisfies Readonly<Record<string, { readonly path: string; readonly open: (path: string) => Promise<Attester> }>>
-
-type HardwareKind = keyof typeof HARDWARE
-
-/** Where `auto` looks, in this order. What is no TEE by itself (a TPM) must be asked for by name. */
-const AUTO = ['configfs-tsm', 'sev-guest', 'nitro'] as const satisfies readonly HardwareKind[]
+type HardwareKind = 'configfs-tsm' | 'sev-guest' | 'nitro'
 
 export type AttesterKind = 'auto' | 'sim' | HardwareKind
+
+interface Hardware {
+  /** Where its interface lies. */
+  readonly path: string
+  open(path: string): Promise<Attester>
+}
+
+const HARDWARE: Readonly<Record<HardwareKind, Hardware>> = {
+  'configfs-tsm': { path: TSM_ROOT, open: (path) => openConfigfsTsm(path) },
+  'sev-guest': { path: SEV_GUEST, open: (path) => openSevGuest(path) },
+  nitro: { path: NSM, open: (path) => openNitro(path) },
+}
+
+/** Where `auto` looks, in this order. What is no TEE by itself (a TPM) must be asked for by name. */
+const AUTO: readonly HardwareKind[] = ['configfs-tsm', 'sev-guest', 'nitro']
 
 export interface AttesterOptions {
   /** File with the keys of a simulated TEE. Not given: there is none. */

@@ -22,7 +22,7 @@ const FUNCTIONS = {
   nvmlDeviceGetVbiosVersion: ['uint64_t', 'void *', 'uint32_t'],
   nvmlDeviceGetConfComputeGpuAttestationReport: ['uint64_t', 'void *'],
   nvmlDeviceGetConfComputeGpuCertificate: ['uint64_t', 'void *'],
-} as const satisfies Readonly<Record<string, readonly string[]>>
+} as const
 
 export type NvmlFunction = keyof typeof FUNCTIONS
 

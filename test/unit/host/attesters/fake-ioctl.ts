@@ -2,7 +2,7 @@ import type { Ioctl, IoctlCall } from '../../../../src/host/attesters/ioctl.ts'
 
 /** The kernel's side of a call: what lies where an address points, by the address's place. */
 export interface FakeCall extends IoctlCall {
-  at(holder: Uint8Array, offset: number): Uint8Array
+  readonly at: (holder: Uint8Array, offset: number) => Uint8Array
 }
 
 /** Calls that a fake driver answers: with null, or with the name of an error. */

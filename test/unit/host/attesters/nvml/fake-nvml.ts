@@ -45,7 +45,7 @@ export class FakeNvml {
       if (Number(args[0]) >= this.gpus) return 2
       new DataView(buffer.buffer).setBigUint64(0, 0x7f00_0000_0000n + BigInt(Number(args[0])), true)
     } else if (name === 'nvmlDeviceGetArchitecture') setU32(buffer, 0, this.architecture)
-    else if (name === 'nvmlDeviceGetUUID') buffer.set(Buffer.from(`GPU-${args[0]}\0`))
+    else if (name === 'nvmlDeviceGetUUID') buffer.set(Buffer.from(`GPU-${String(args[0])}\0`))
     else if (name === 'nvmlDeviceGetVbiosVersion') buffer.set(Buffer.from('96.00.9F.00.01\0'))
     else if (name === 'nvmlSystemGetDriverVersion') buffer.set(Buffer.from('550.90.07\0'))
     else if (name === 'nvmlDeviceGetConfComputeGpuCertificate') {
