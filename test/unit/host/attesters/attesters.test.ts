@@ -36,6 +36,26 @@ describe('choice of an attester', () => {
     await expect(attempt).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
   })
 
+  it('takes what the machine has before what the folder has, configfs-tsm first', async () => {
+    const device = { platformFile, paths: { ...paths, 'sev-guest': '/dev/null', nitro: '/dev/null' } }
+    await expect(createAttester('auto', device)).resolves.toMatchObject({ format: 'sev-snp', simulated: false })
+    await expect(createAttester('nitro', device)).resolves.toMatchObject({ format: 'nitro', simulated: false })
+    await expect(createAttester('auto', { ...device, paths: { ...device.paths, 'sev-guest': absent } })).resolves.toMatchObject({
+      format: 'nitro',
+    })
+    const broken = { ...device, paths: { ...device.paths, 'configfs-tsm': folder } }
+    await expect(createAttester('auto', broken)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE', at: folder })
+  })
+
+  it('has no simulated TEE without a file that holds its keys', async () => {
+    for (const kind of ['auto', 'sim'] as const) {
+      await expect(createAttester(kind, { paths })).rejects.toMatchObject({
+        code: 'ATTESTER_UNAVAILABLE',
+        message: expect.stringContaining('no host folder'),
+      })
+    }
+  })
+
   it('fails where there is neither, and where the one asked for is missing', async () => {
     const none = { platformFile: join(folder, 'absent.json'), paths }
     await expect(createAttester('auto', none)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
