@@ -43,6 +43,7 @@ module.exports = {
       [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3', 'cbor2', 'koffi'],
     ),
     only('page', ['verify'], CORE, false),
+    only('pool', ['verify'], CORE),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

@@ -9,7 +9,7 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const bundle = here('.make-seeds.bundle.mjs')
 await build({
   stdin: {
-    contents: `export * from './intel-pki.ts'; export * from './intel-quotes.ts'; export * from '../../src/verify/bytes/bytes.ts'; export * from '../../src/verify/formats/pem.ts'`,
+    contents: `export * from './intel.ts'; export * from '../../src/sim/little-endian.ts'; export * from '../../src/verify/bytes/bytes.ts'; export * from '../../src/verify/formats/pem.ts'`,
     resolveDir: here('../support'),
     loader: 'ts',
   },
@@ -23,7 +23,7 @@ await build({
 const { SimulatedIntel, concat, fromHex, parsePem, u16, u32, utf8 } = await import(pathToFileURL(bundle).href)
 rmSync(bundle)
 
-const intel = await SimulatedIntel.create()
+const intel = new SimulatedIntel()
 const cases = {
   'tdx-v5': await intel.make('tdx'),
   'tdx-v4': await intel.make('tdx', { version: 4 }),

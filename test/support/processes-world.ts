@@ -23,6 +23,7 @@ import {
   sealDataset,
 } from '../../src/client/index.ts'
 import { simulatedMeasurement } from '../../src/host/index.ts'
+import { sevSnpTee } from '../../src/sim/index.ts'
 import { toHex } from '../../src/verify/bytes/bytes.ts'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 import { DIST, REPO, Service } from './processes.ts'
@@ -171,7 +172,7 @@ async function makeFolders(root: string, limits: Readonly<Record<string, number>
   await createIdentityFolder({ gateway, folder: owner, role: 'client', name: 'alice', rsa: false, at })
   await createIdentityFolder({ gateway, folder: host, role: 'host', name: 'host1', rsa: false, at })
   await createOwner({ folder: owner, trust: join(gateway, 'trust.json'), suite: 'MLKEM768-X25519,HKDF-SHA256,AES-256-GCM' })
-  const { rootPath } = await createSimulatedHost(host, platform)
+  const { rootPath } = await createSimulatedHost(host, sevSnpTee(platform))
   for (const target of [gateway, owner]) await addTrust(target, { from: null, simulatedRoots: [rootPath], owners: [] })
   const configPath = join(gateway, 'gateway.json')
   const config = JSON.parse(readFileSync(configPath, 'utf8')) as object

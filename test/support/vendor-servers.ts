@@ -6,7 +6,7 @@ import type { SimulatedPlatform } from '../../src/sim/index.ts'
 import { fromHex, toBase64, toHex } from '../../src/verify/bytes/bytes.ts'
 import { pemText } from '../../src/verify/evidence/dcap/collateral-json.ts'
 import { parseQuote } from '../../src/verify/evidence/dcap/quote.ts'
-import type { SimulatedCase } from './intel-pki.ts'
+import type { SimulatedCase } from './intel.ts'
 
 /** What a vendor answers. A chain goes into a header, URL-encoded. */
 export interface VendorAnswer {

@@ -11,6 +11,7 @@ interface InitOptions {
   readonly trust?: string
   readonly suite: 'hybrid' | 'p384'
   readonly simulated?: boolean
+  readonly tee: 'sev-snp' | 'tdx'
 }
 
 const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
@@ -30,6 +31,7 @@ export function register(program: Command): void {
     .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway)')
     .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
     .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
+    .addOption(new Option('--tee <tee>', 'host: what the simulated TEE is').choices(['sev-snp', 'tdx']).default('sev-snp'))
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -37,6 +39,7 @@ export function register(program: Command): void {
         'sealgate init gw --role gateway --name clinic --listen 127.0.0.1:7443',
         'sealgate init alice --role owner --trust gw/trust.json',
         'sealgate init host1 --role host --simulated',
+        'sealgate init host2 --role host --simulated --tee tdx',
       ),
     )
     .action(action<InitOptions, [string]>(initFolder))
@@ -81,10 +84,21 @@ async function initHost({ output }: Context, options: InitOptions, folder: strin
     throw new AttestError('USAGE', 'a host with a real TEE has nothing to make; for a simulated one say --simulated')
   }
   const { createSimulatedHost } = await import('../folders/host-folder.ts')
-  const { rootPath, measurement } = await createSimulatedHost(folder)
-  output.answer({ role: 'host', folder, simulated: true, simulatedRoot: rootPath, measurement }, [
+  const { createSimulatedTee } = await import('../../sim/index.ts')
+  const { rootPath, collateralPath, measurement } = await createSimulatedHost(folder, await createSimulatedTee(options.tee, new Date()))
+  const facts = {
+    role: 'host',
+    folder,
+    simulated: true,
+    tee: options.tee,
+    simulatedRoot: rootPath,
+    collateral: collateralPath,
+    measurement,
+  }
+  output.answer(facts, [
     `A SIMULATED TEE is ready in ${folder}: its evidence proves nothing about hardware.`,
     `  measurement  ${measurement}`,
     `  root         ${rootPath}: it counts only where it is added, e.g. sealgate trust add gw --simulated-root ${rootPath}`,
+    ...(collateralPath === null ? [] : [`  collateral   ${collateralPath}: for sealgate verify --collateral`]),
   ])
 }

@@ -1,35 +1,35 @@
 import { join } from 'node:path'
 import { loadIdentity, PRIVATE, PUBLIC, refuseExisting, writeNew } from '../../client/index.ts'
 import { simulatedMeasurement } from '../../host/attesters/agent-measurement.ts'
-import { createSimulatedPlatform, encodeSimulatedPlatform, type SimulatedPlatform } from '../../sim/index.ts'
-import { toBase64, toHex } from '../../verify/bytes/bytes.ts'
+import { createSimulatedTee, encodePem, type SimulatedTee } from '../../sim/index.ts'
+import { toHex } from '../../verify/bytes/bytes.ts'
 import { AttestError } from '../../verify/errors.ts'
 
 const PLATFORM = 'sim-platform.json'
 const ROOT = 'simulated-root.pem'
+const COLLATERAL = 'simulated-collateral.json'
 
 export interface SimulatedHost {
   /** Path of the simulated root certificate, to be added where simulated evidence shall count. */
   readonly rootPath: string
+  /** What a verifier needs beside the evidence; null where that brings everything with it. */
+  readonly collateralPath: string | null
   /** Hexadecimal: what this program, run as an agent, says of itself. */
   readonly measurement: string
 }
 
 /**
- * Gives a host folder a SIMULATED TEE. Making its keys takes seconds, so an existing one may be passed.
+ * Gives a host folder a SIMULATED TEE. Making the keys of SEV-SNP, the default, takes seconds, so an existing TEE may be passed.
  * @throws AttestError `ALREADY_EXISTS`.
  */
-export async function createSimulatedHost(folder: string, platform?: SimulatedPlatform): Promise<SimulatedHost> {
+export async function createSimulatedHost(folder: string, tee?: SimulatedTee): Promise<SimulatedHost> {
   const { file } = await loadIdentity(folder)
   if (file.role !== 'host') throw new AttestError('USAGE', `${folder} is the identity of a ${file.role}, not of a host`)
-  await refuseExisting(folder, [PLATFORM, ROOT])
-  const made = platform ?? (await createSimulatedPlatform({ at: new Date() }))
-  await writeNew(join(folder, PLATFORM), encodeSimulatedPlatform(made), PRIVATE)
-  await writeNew(join(folder, ROOT), pemOf(made.root.certificate), PUBLIC)
-  return { rootPath: join(folder, ROOT), measurement: toHex(await simulatedMeasurement()) }
-}
-
-function pemOf(der: Uint8Array): string {
-  const lines = toBase64(der).match(/.{1,64}/g) ?? []
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+  await refuseExisting(folder, [PLATFORM, ROOT, COLLATERAL])
+  const { file: platform, root, collateral } = tee ?? (await createSimulatedTee('sev-snp', new Date()))
+  const collateralPath = collateral === null ? null : join(folder, COLLATERAL)
+  await writeNew(join(folder, PLATFORM), platform, PRIVATE)
+  await writeNew(join(folder, ROOT), encodePem(root), PUBLIC)
+  if (collateral !== null && collateralPath !== null) await writeNew(collateralPath, collateral, PUBLIC)
+  return { rootPath: join(folder, ROOT), collateralPath, measurement: toHex(await simulatedMeasurement()) }
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { parseSimulatedPlatform } from '../../sim/index.ts'
+import { parseSimulatedTee } from '../../sim/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { simulatedMeasurement } from './agent-measurement.ts'
 import type { Attester } from './attester.ts'
@@ -66,6 +66,6 @@ async function openSimulated(kind: AttesterKind, options: AttesterOptions): Prom
     const simulated = platformFile === undefined ? 'no host folder is named for a simulated one' : `no simulated one at ${platformFile}`
     throw new AttestError('ATTESTER_UNAVAILABLE', kind === 'auto' ? `no TEE at ${looked.join(', ')}; ${simulated}` : simulated)
   }
-  const platform = parseSimulatedPlatform(new Uint8Array(await readFile(platformFile)))
-  return simulatedAttester(platform, dangerouslyClaimMeasurement ?? (await simulatedMeasurement()))
+  const tee = parseSimulatedTee(new Uint8Array(await readFile(platformFile)))
+  return simulatedAttester(tee, dangerouslyClaimMeasurement ?? (await simulatedMeasurement()))
 }

@@ -3,7 +3,8 @@ import { fromBase64Url, toBase64Url } from '../../verify/bytes/bytes.ts'
 import { blobField, encodeDocument, parseDocument } from '../../verify/documents/fields.ts'
 import type { SigningKey } from '../../verify/evidence/sev-snp/layout.ts'
 import type { AmdProduct } from '../../verify/trust/amd.ts'
-import type { SimulatedKey, SimulatedPlatform } from './platform.ts'
+import type { SimulatedKey } from '../keys.ts'
+import type { SimulatedPlatform } from './platform.ts'
 
 interface PlatformJson {
   readonly v: 1

@@ -3,23 +3,9 @@ import { promisify } from 'node:util'
 import { fromHex } from '../../verify/bytes/bytes.ts'
 import type { SigningKey } from '../../verify/evidence/sev-snp/layout.ts'
 import type { AmdProduct } from '../../verify/trust/amd.ts'
-import {
-  type Authority,
-  type CertificateFields,
-  type CrlFields,
-  issueAuthority,
-  issueCrl,
-  issueVek,
-  type VekFields,
-} from './certificates.ts'
-
-/** A private key with its certificate. */
-export interface SimulatedKey {
-  /** PKCS #8 DER. */
-  readonly key: Uint8Array
-  /** DER. */
-  readonly certificate: Uint8Array
-}
+import type { CrlContent } from '../certificates.ts'
+import { generateEcKey, type SimulatedKey } from '../keys.ts'
+import { type Authority, type CertificateFields, issueAuthority, issueCrl, issueVek, type VekFields } from './certificates.ts'
 
 /**
  * One simulated machine and the key hierarchy above it: RSA-4096 root and intermediate, one P-384 VEK, one CRL. It proves
@@ -65,8 +51,8 @@ export interface PlatformKeys {
 
 /** Makes a platform with fresh keys. Two RSA-4096 keys take seconds: keep what you get, see {@link encodeSimulatedPlatform}. */
 export async function createSimulatedPlatform(options: PlatformOptions): Promise<SimulatedPlatform> {
-  const [root, intermediate, vek] = await Promise.all([generateRsa(), generateRsa(), generateP384()])
-  return issueSimulatedPlatform({ root, intermediate, vek }, options)
+  const [root, intermediate] = await Promise.all([generateRsa(), generateRsa()])
+  return issueSimulatedPlatform({ root, intermediate, vek: generateEcKey('P-384') }, options)
 }
 
 /** As {@link createSimulatedPlatform}, with keys that are there already. */
@@ -95,11 +81,6 @@ export async function issueSimulatedPlatform(keys: PlatformKeys, options: Platfo
 
 async function generateRsa(): Promise<Uint8Array> {
   const { privateKey } = await generate('rsa', { modulusLength: 4096 })
-  return new Uint8Array(privateKey.export({ format: 'der', type: 'pkcs8' }))
-}
-
-async function generateP384(): Promise<Uint8Array> {
-  const { privateKey } = await generate('ec', { namedCurve: 'P-384' })
   return new Uint8Array(privateKey.export({ format: 'der', type: 'pkcs8' }))
 }
 
@@ -165,7 +146,7 @@ function levelsOf({ product, tcb }: SimulatedPlatform): VekFields['spl'] {
 /** The same platform with another CRL. */
 export async function reissueCrl(
   platform: SimulatedPlatform,
-  change: Pick<CrlFields, 'thisUpdate' | 'nextUpdate'> & Partial<CrlFields>,
+  change: Pick<CrlContent, 'thisUpdate' | 'nextUpdate'> & Partial<CrlContent>,
   issuer: Authority = rootOf(platform),
 ): Promise<SimulatedPlatform> {
   return { ...platform, crl: await issueCrl({ revoked: [], ...change }, issuer) }

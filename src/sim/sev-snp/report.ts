@@ -1,6 +1,6 @@
-import { createPrivateKey, sign } from 'node:crypto'
 import type { Cpuid } from '../../verify/evidence/sev-snp/layout.ts'
 import { REPORT_SIZE, SIGNED_SIZE } from '../../verify/evidence/sev-snp/layout.ts'
+import { signEcdsa } from '../keys.ts'
 
 /** Fields of ATTESTATION_REPORT under the names of AMD 56860 table 23. */
 export interface ReportFields {
@@ -70,8 +70,7 @@ export function encodeReport(fields: ReportFields): Uint8Array {
 
 /** Signs in place: R and S little-endian, 72 bytes each. @param pkcs8 - P-384 key. */
 export function signReport(report: Uint8Array, pkcs8: Uint8Array): void {
-  const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' })
-  const signature = sign('sha384', report.subarray(0, SIGNED_SIZE), { key, dsaEncoding: 'ieee-p1363' })
-  report.set(new Uint8Array(signature.subarray(0, 48)).reverse(), 0x2a0)
-  report.set(new Uint8Array(signature.subarray(48)).reverse(), 0x2e8)
+  const signature = signEcdsa(report.subarray(0, SIGNED_SIZE), pkcs8, 'P-384')
+  report.set(signature.slice(0, 48).reverse(), 0x2a0)
+  report.set(signature.slice(48).reverse(), 0x2e8)
 }

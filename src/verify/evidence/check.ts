@@ -25,10 +25,3 @@ export interface Now {
 export function nowAt(ms: number): Now {
   return { ms, text: instant(ms) }
 }
-
-/** A window with both ends inside. */
-export function checkWindow(rule: Check['rule'], notBefore: number, notAfter: number, now: Now): Check {
-  const want = `valid at ${now.text}`
-  if (now.ms < notBefore) return check(rule, false, want, `not valid before ${instant(notBefore)}`)
-  return check(rule, now.ms <= notAfter, want, `${now.ms <= notAfter ? 'valid until' : 'expired at'} ${instant(notAfter)}`)
-}

@@ -46,8 +46,8 @@ export interface VerifyOptions {
    * trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
-  /** Root certificates of simulators, PEM or DER. What verifies under one has `simulated: true`. */
-  readonly trustAnchors: readonly Uint8Array[]
+  /** Root certificates of simulators, PEM or DER, or loaded once like collateral. What verifies under one has `simulated: true`. */
+  readonly trustAnchors: readonly Uint8Array[] | Collateral
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
   /** REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right. Not given: stands in `notChecked`. */

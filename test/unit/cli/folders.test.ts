@@ -9,6 +9,7 @@ import { createOwner } from '../../../src/cli/folders/owner-folder.ts'
 import { addTrust } from '../../../src/cli/folders/trust.ts'
 import { loadIdentity, loadOwner, loadTrustFile } from '../../../src/client/index.ts'
 import { loadConfig, loadKeys } from '../../../src/gateway/index.ts'
+import { sevSnpTee } from '../../../src/sim/index.ts'
 import { platform } from '../../support/receipt-builder.ts'
 
 const AT = new Date('2026-06-01T12:00:00Z')
@@ -26,7 +27,7 @@ beforeAll(async () => {
     await createIdentityFolder({ gateway: path('gw'), folder: path(name), role, name, rsa: false, at: AT })
   }
   await createOwner({ folder: path('alice'), trust: path('gw/trust.json'), suite: 'MLKEM768-X25519,HKDF-SHA256,AES-256-GCM' })
-  await createSimulatedHost(path('host1'), platform)
+  await createSimulatedHost(path('host1'), sevSnpTee(platform))
 })
 afterAll(() => rmSync(root, { recursive: true }))
 
@@ -68,7 +69,7 @@ describe('folders', () => {
     await expect(
       createOwner({ folder: path('alice'), trust: path('gw/trust.json'), suite: 'DHKEM-P384,HKDF-SHA384,AES-256-GCM' }),
     ).rejects.toEqual(exists)
-    await expect(createSimulatedHost(path('host1'), platform)).rejects.toEqual(exists)
+    await expect(createSimulatedHost(path('host1'), sevSnpTee(platform))).rejects.toEqual(exists)
     expect(readFileSync(path('gw/log.key.json'))).toEqual(before)
   })
 
@@ -77,7 +78,7 @@ describe('folders', () => {
     await expect(
       createOwner({ folder: path('host1'), trust: path('gw/trust.json'), suite: 'DHKEM-P384,HKDF-SHA384,AES-256-GCM' }),
     ).rejects.toEqual(usage)
-    await expect(createSimulatedHost(path('alice'), platform)).rejects.toEqual(usage)
+    await expect(createSimulatedHost(path('alice'), sevSnpTee(platform))).rejects.toEqual(usage)
   })
 
   it('give an owner a trust file that knows gateway, log and itself, and no simulator', async () => {

@@ -6,7 +6,7 @@ import type { EvidenceBundle } from '../../../src/verify/documents/evidence-bund
 import { encodeCanonical } from '../../../src/verify/formats/canonical-json.ts'
 import { exitCodeOf } from '../../../src/verify/verdict.ts'
 import { type BundleOptions, verifyBundle } from '../../../src/verify/verify-bundle.ts'
-import { AT, collateralOf, defaultWorld, qeIdentityJson, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../support/intel-pki.ts'
+import { AT, collateralOf, defaultWorld, qeIdentityJson, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../support/intel.ts'
 import { digestOf, kemKey } from '../../support/job-documents.ts'
 import { testBytes, testKey } from '../../support/keys.ts'
 
@@ -30,7 +30,7 @@ beforeAll(async () => {
     job,
   })
   const reportData = await crypto.digest('SHA-512', binding)
-  const intel = await SimulatedIntel.create()
+  const intel = new SimulatedIntel()
   made = await intel.make('tdx', {
     td: { ...defaultWorld('tdx').td, reportData },
     tcbInfo: tcbInfoJson('tdx', { tcbEvaluationDataNumber: 21, issueDate: '2026-06-02T00:00:00Z' }),
@@ -60,7 +60,7 @@ describe('a bundle with a TDX quote', () => {
   })
 
   it('is rejected with a quote for another binding', async () => {
-    const other = await (await SimulatedIntel.create()).make('tdx')
+    const other = await new SimulatedIntel().make('tdx')
     const verdict = await verifyBundle(
       { ...bundle, cpu: { format: 'tdx', report: other.quote } },
       { ...options(), trustAnchors: [other.root], collateral: collateralOf(other) },

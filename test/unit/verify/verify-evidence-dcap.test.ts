@@ -1,25 +1,16 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { LATEST, tcbLevel } from '../../../src/sim/index.ts'
 import { toBase64, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
 import { joinCollateral, loadCollateral } from '../../../src/verify/evidence/collateral.ts'
 import type { VerifyOptions } from '../../../src/verify/evidence/types.ts'
 import { exitCodeOf } from '../../../src/verify/verdict.ts'
 import { verifyEvidence } from '../../../src/verify/verify-evidence.ts'
-import {
-  AT,
-  collateralOf,
-  defaultWorld,
-  LATEST,
-  padded,
-  type SimulatedCase,
-  SimulatedIntel,
-  tcbInfoJson,
-  tcbLevel,
-} from '../../support/intel-pki.ts'
+import { AT, collateralOf, defaultWorld, padded, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../support/intel.ts'
 
 let made: Readonly<Record<'tdx' | 'sgx', SimulatedCase>>
 beforeAll(async () => {
-  const intel = await SimulatedIntel.create()
+  const intel = new SimulatedIntel()
   made = { tdx: await intel.make('tdx'), sgx: await intel.make('sgx') }
 })
 
@@ -100,7 +91,7 @@ it('event logs that do not lead to the registers reject', async () => {
 
 describe('a forecast', () => {
   it('is made when it is asked for, and never decides', async () => {
-    const intel = await SimulatedIntel.create()
+    const intel = new SimulatedIntel()
     const today = await intel.make('tdx')
     const tcbLevels = [tcbLevel([9, 9, 9, 9, 9, 9, 9, 9], 99, [9, 9, 9], 'UpToDate'), tcbLevel(LATEST, 13, [6, 0, 3], 'OutOfDate')]
     const coming = await intel.make('tdx', { tcbInfo: tcbInfoJson('tdx', { tcbEvaluationDataNumber: 21, tcbLevels }) })

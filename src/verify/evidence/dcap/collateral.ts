@@ -3,12 +3,12 @@ import type { VerifyCache } from '../cache.ts'
 import { check, type Now } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
+import { checkCertificateWindow, checkDocumentWindow, isWithin, type Window, windowOf } from '../windows.ts'
 import { findCrls, findTcbSigners, type SignedCrls, type TcbSigner } from './certificates.ts'
 import type { IntelDocument } from './collateral-json.ts'
 import type { QeIdentity } from './qe-identity.ts'
 import type { DcapRoot } from './roots.ts'
 import type { TcbInfo } from './tcb-info.ts'
-import { checkCertificateWindow, checkDocumentWindow, isWithin, type Window, windowOf } from './windows.ts'
 
 /** A document and the certificates whose key made its signature: none when it is not authentic. */
 export interface Authenticated<T> {

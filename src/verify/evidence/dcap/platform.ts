@@ -4,10 +4,12 @@ import type { PublicKey } from '../../crypto/types.ts'
 import { AttestError } from '../../errors.ts'
 import { parseCertificate } from '../../formats/x509.ts'
 import type { Check } from '../../verdict.ts'
+import { scopeOf } from '../authority.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, unknown } from '../check.ts'
 import { type Collateral, type KnownCertificate, knownCertificate } from '../collateral.ts'
 import { importKey } from '../signed-by.ts'
+import type { Window } from '../windows.ts'
 import { certificateWindow, findCrls, findPckPath, isPck, type PckPath, type SignedCrls } from './certificates.ts'
 import { describePlatform, type PlatformFields } from './claims.ts'
 import { type Authenticated, contentOf, type DcapFacts, establishFacts } from './collateral.ts'
@@ -19,7 +21,6 @@ import { checkQuotingEnclave, type QeIdentity } from './qe-identity.ts'
 import type { Quote } from './quote.ts'
 import type { DcapRoot } from './roots.ts'
 import type { TcbInfo } from './tcb-info.ts'
-import type { Window } from './windows.ts'
 
 /** A PCK certificate, what it says, where it leads, and the CRLs that its issuer signed. */
 export interface PckChain {
@@ -78,7 +79,10 @@ export async function establishPlatform(
   roots: readonly DcapRoot[],
   cache: VerifyCache,
 ): Promise<Platform> {
-  const scope = scopeOf(collateral, roots)
+  const scope = scopeOf(
+    collateral,
+    roots.map((r) => r.anchor),
+  )
   const key = `dcap.qe:${quote.version}:${quote.tee}:${scope}:${toHex(await crypto.digest('SHA-256', quote.qeSection))}`
   const known = cache.get(key)
   if (known !== undefined) return known as Platform
@@ -86,11 +90,6 @@ export async function establishPlatform(
   const holds = platform.attestationKey !== null && platform.checks.every((c) => c.outcome === 'pass')
   if (holds) cache.set(key, platform, PLATFORM_SIZE)
   return platform
-}
-
-/** What the answer depends on beside the quote. */
-function scopeOf({ id }: Collateral, roots: readonly DcapRoot[]): string {
-  return roots.reduce((text, { anchor }) => `${text},${anchor.spkiSha256}`, id)
 }
 
 async function workOut(

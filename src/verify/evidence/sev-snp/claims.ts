@@ -43,7 +43,7 @@ export interface SnpFields {
   readonly launchTcb: TcbVersion
   readonly launchMitVector: string | null
   readonly currentMitVector: string | null
-  /** By CPUID, before version 3 by the VEK's issuer; null where neither says. */
+  /** Null where neither CPUID nor, before version 3, the VEK's issuer says. */
   readonly product: AmdProduct | null
 }
 
@@ -73,8 +73,13 @@ export interface SnpClaims extends CommonClaims, SnpParsed {
   readonly collateralTime: number | null
 }
 
+/** By CPUID, before version 3 by the VEK's issuer; null where neither says. */
+export function productFor({ cpuid }: SnpReport, vek: Vek | null): AmdProduct | null {
+  return cpuid === null ? (vek?.product ?? null) : productOf(cpuid)
+}
+
 export function describeReport(report: SnpReport, vek: Vek | null): SnpFields {
-  const product = report.cpuid === null ? (vek?.product ?? null) : productOf(report.cpuid)
+  const product = productFor(report, vek)
   // Only the decoding of names needs a layout; a report of an unknown processor is refused whatever is shown here.
   const layout = tcbLayout(product ?? 'Milan')
   return {

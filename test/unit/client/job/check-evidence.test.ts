@@ -4,6 +4,7 @@ import { random } from '../../../../src/client/owner.ts'
 import { simulatedAttester } from '../../../../src/host/attesters/sim.ts'
 import { collectEvidence } from '../../../../src/host/job/evidence.ts'
 import { generateKemKey, publicOf } from '../../../../src/seal/index.ts'
+import { sevSnpTee } from '../../../../src/sim/index.ts'
 import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
 import { encodeBinding, parseBinding } from '../../../../src/verify/documents/binding.ts'
 import { jobNonce } from '../../../../src/verify/documents/job-nonce.ts'
@@ -37,7 +38,7 @@ async function evidenceFor(
     readonly measurement?: number
   } = {},
 ) {
-  const attester = simulatedAttester(platform, new Uint8Array(48).fill(changes.measurement ?? 0xab))
+  const attester = simulatedAttester(sevSnpTee(platform), new Uint8Array(48).fill(changes.measurement ?? 0xab))
   const { bundle } = await collectEvidence(attester, {
     role: changes.role ?? 'job',
     nonce: await jobNonce(JOB, changes.nonces ?? NONCES, CHECKPOINT),

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { CollateralConfig } from '../../../../src/gateway/collateral/config.ts'
 import type { Gathered } from '../../../../src/gateway/collateral/service.ts'
+import { FMSPC } from '../../../../src/sim/index.ts'
 import { concat } from '../../../../src/verify/bytes/bytes.ts'
 import { createVerifyCache } from '../../../../src/verify/evidence/cache.ts'
 import { loadCollateral } from '../../../../src/verify/evidence/collateral.ts'
 import { parseQuote } from '../../../../src/verify/evidence/dcap/quote.ts'
 import { verifyQuote } from '../../../../src/verify/evidence/dcap/verify.ts'
 import { exitCodeOf } from '../../../../src/verify/verdict.ts'
-import { FMSPC, type SimulatedCase, tcbInfoJson } from '../../../support/intel-pki.ts'
+import { type SimulatedCase, STRANGER, tcbInfoJson } from '../../../support/intel.ts'
 import { type PcsOptions, simulatedPcs, VendorServer } from '../../../support/vendor-servers.ts'
 import { CollateralWorld, intel } from './world.ts'
 
@@ -112,7 +113,7 @@ describe('Intel’s updates', () => {
   it('are taken under any signer certificate that Intel’s root issued, and under no other', async () => {
     const config = await start({})
     const service = await world.open(config, [tdx.root])
-    const stranger = await intel.make('tdx', { certificates: { signer: { issuer: 'stranger' } } })
+    const stranger = await intel.make('tdx', { certificates: { signer: { signedBy: STRANGER } } })
     pcs.override = simulatedPcs({ tdx: stranger })
     await expect(service.ask({ kind: 'qe-identity', tee: 'tdx', update: 'standard' })).rejects.toMatchObject({
       code: 'COLLATERAL_MISSING',

@@ -9,11 +9,11 @@ import { nameOf, type Question } from '../../../../src/gateway/collateral/questi
 import type { StoreLimits } from '../../../../src/gateway/collateral/store.ts'
 import { attest, issueSimulatedPlatform, reissueCrl, type SimulatedPlatform } from '../../../../src/sim/index.ts'
 import { toHex } from '../../../../src/verify/bytes/bytes.ts'
-import { AT, SimulatedIntel } from '../../../support/intel-pki.ts'
+import { AT, SimulatedIntel } from '../../../support/intel.ts'
 import { simulatedPlatform } from '../../../support/simulated-platform.ts'
 import { TestClock } from '../../../support/test-clock.ts'
 
-export const intel: SimulatedIntel = await SimulatedIntel.create()
+export const intel: SimulatedIntel = new SimulatedIntel()
 const YEAR_MS = 365 * 24 * 3600 * 1000
 
 /** A SIMULATED Genoa whose CRL holds for 30 days around the time of the tests. */

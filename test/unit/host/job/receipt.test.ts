@@ -11,6 +11,7 @@ import { Outbox } from '../../../../src/host/job/outbox.ts'
 import type { Release } from '../../../../src/host/job/read-release.ts'
 import type { Attested } from '../../../../src/host/job/release-rules.ts'
 import { countersignGeneralJws, generateKemKey, type KemKey } from '../../../../src/seal/index.ts'
+import { sevSnpTee } from '../../../../src/sim/index.ts'
 import { fromHex, toBase64Url, utf8 } from '../../../../src/verify/bytes/bytes.ts'
 import { parseBinding } from '../../../../src/verify/documents/binding.ts'
 import { bundleToJson, evidenceDigest } from '../../../../src/verify/documents/evidence-bundle.ts'
@@ -79,7 +80,7 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
     kemSuite: DEFAULT_HPKE_SUITE,
   }
   const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', memoryBytes: 2 ** 40 }), {
-    attester: simulatedAttester(platform, fromHex(MEASUREMENT)),
+    attester: simulatedAttester(sevSnpTee(platform), fromHex(MEASUREMENT)),
     runner: new FakeRunner((inputs) => ({ outputs: { 'copy.csv': inputs.get('data.csv') ?? new Uint8Array() } })),
     transfers,
     outbox,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
+import { EARLIER, FMSPC, type IntelFields, USAGE } from '../../../../../src/sim/index.ts'
 import { concat, fromHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
@@ -8,20 +9,17 @@ import {
   AT,
   collateralOf,
   defaultWorld,
-  EARLIER,
-  FMSPC,
-  type IntelWorld,
   padded,
   qeIdentityJson,
   type SimulatedCase,
   SimulatedIntel,
+  STRANGER,
   tcbInfoJson,
-  USAGE,
-} from '../../../../support/intel-pki.ts'
+} from '../../../../support/intel.ts'
 
 let intel: SimulatedIntel
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
 })
 
 const BOTH = ['tdx', 'sgx'] as const
@@ -36,7 +34,7 @@ async function look(tee: Tee, made: SimulatedCase, at: Date = AT): Promise<{ rul
 }
 
 /** Makes a world with one thing wrong and says which rules object. */
-async function attack(tee: Tee, change: Partial<IntelWorld>, at: Date = AT): Promise<{ rules: readonly string[]; exit: number }> {
+async function attack(tee: Tee, change: Partial<IntelFields>, at: Date = AT): Promise<{ rules: readonly string[]; exit: number }> {
   return look(tee, await intel.make(tee, change), at)
 }
 
@@ -96,8 +94,8 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
 
   describe('certificates', () => {
     it.each([
-      ['a PCK certificate signed by a stranger', { leaf: { issuer: 'stranger' } }, 'chain.pck=fail'],
-      ['a PCK authority signed by a stranger', { platform: { issuer: 'stranger' } }, 'chain.pck=fail'],
+      ['a PCK certificate signed by a stranger', { leaf: { signedBy: STRANGER } }, 'chain.pck=fail'],
+      ['a PCK authority signed by a stranger', { platform: { signedBy: STRANGER } }, 'chain.pck=fail'],
       ['a PCK certificate by another name', { leaf: { commonName: 'SGX Something Certificate' } }, 'chain.pck=fail'],
       ['a PCK authority by another name', { platform: { commonName: 'SGX PCK Imposter CA' } }, 'chain.pck=fail'],
       ['a PCK certificate that is an authority', { leaf: { ca: true, usage: USAGE.certSign } }, 'chain.pck=fail'],
@@ -109,7 +107,7 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
       ['a root that has expired', { root: { notAfter: new Date('2026-06-15T11:59:59Z') } }, 'validity.root=fail'],
       ['a TCB signer that has expired', { signer: { notAfter: new Date('2026-06-15T11:59:59Z') } }, 'validity.tcb-info-signer=fail'],
       ['a TCB signer by another name', { signer: { commonName: 'SGX TCB Scribbling' } }, 'signature.tcb-info=fail'],
-      ['a TCB signer signed by a stranger', { signer: { issuer: 'stranger' } }, 'signature.tcb-info=fail'],
+      ['a TCB signer signed by a stranger', { signer: { signedBy: STRANGER } }, 'signature.tcb-info=fail'],
       ['a TCB signer that may not sign', { signer: { usage: USAGE.agree } }, 'signature.tcb-info=fail'],
     ] as const)('rejects %s', async (_, certificates, rule) => {
       const result = await attack(tee, { certificates })
@@ -123,7 +121,7 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
 
     it('rejects an authority and signers that stand under different roots', async () => {
       const made = await intel.make(tee)
-      const other = await (await SimulatedIntel.create()).make(tee)
+      const other = await new SimulatedIntel().make(tee)
       const { tcb_info, tcb_info_signature, tcb_info_issuer_chain } = other.json
       const json = { ...made.json, tcb_info, tcb_info_signature, tcb_info_issuer_chain } as Record<string, string>
       const result = await look(tee, { ...made, json, roots: [...made.roots, ...other.roots] })
@@ -136,7 +134,7 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
       ['a revoked PCK certificate', { revokedByPlatform: ['leaf'] }, 'revocation.pck=fail', 4],
       ['a revoked PCK authority', { revokedByRoot: ['platform'] }, 'revocation.pck-issuer=fail', 4],
       ['a revoked TCB signer', { revokedByRoot: ['signer'] }, 'revocation.tcb-signer=fail', 4],
-      ['CRLs that a stranger signed', { crlSigner: 'stranger' }, 'revocation.pck=fail', 4],
+      ['CRLs that a stranger signed', { crlSigner: STRANGER }, 'revocation.pck=fail', 4],
       [
         'CRLs that have run out',
         { crlWindow: [new Date('2026-05-01T00:00:00Z'), new Date('2026-06-15T11:59:59Z')] },

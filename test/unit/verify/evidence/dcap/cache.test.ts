@@ -2,12 +2,12 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { createVerifyCache, type VerifyCache } from '../../../../../src/verify/evidence/cache.ts'
 import { dcapRoots } from '../../../../../src/verify/evidence/dcap/roots.ts'
 import { loadItems, troubles, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../../../support/intel-pki.ts'
+import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../../../support/intel.ts'
 
 let intel: SimulatedIntel
 let made: SimulatedCase
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
   made = await intel.make('tdx')
 })
 

@@ -3,13 +3,13 @@ import { fromHex, toBase64, utf8 } from '../../../../../src/verify/bytes/bytes.t
 import { createVerifyCache } from '../../../../../src/verify/evidence/cache.ts'
 import { loadCollateral } from '../../../../../src/verify/evidence/collateral.ts'
 import { decide, loadItems, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, qeIdentityJson, type SimulatedCase, SimulatedIntel } from '../../../../support/intel-pki.ts'
+import { AT, collateralOf, qeIdentityJson, type SimulatedCase, SimulatedIntel } from '../../../../support/intel.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 let intel: SimulatedIntel
 let made: SimulatedCase
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
   made = await intel.make('tdx')
 })
 

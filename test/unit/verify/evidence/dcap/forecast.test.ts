@@ -1,13 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { LATEST, tcbLevel } from '../../../../../src/sim/index.ts'
 import { fromHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
 import type { Forecast } from '../../../../../src/verify/evidence/forecast.ts'
 import { loadItems, verifySgx, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, LATEST, type SimulatedCase, SimulatedIntel, tcbInfoJson, tcbLevel } from '../../../../support/intel-pki.ts'
+import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../../../support/intel.ts'
 
 let intel: SimulatedIntel
 let made: SimulatedCase
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
   made = await intel.make('tdx')
 })
 
@@ -60,7 +61,7 @@ describe('a forecast', () => {
   it('does not believe early TCB info that is not Intel’s, or not current, or of another platform', async () => {
     expect((await ahead({ nextUpdate: '2026-06-10T00:00:00Z' })).early).toBeNull()
     expect((await ahead({ fmspc: '000000000000' })).early).toBeNull()
-    const other = await (await SimulatedIntel.create()).make('tdx')
+    const other = await new SimulatedIntel().make('tdx')
     const early = await loadItems(collateralOf(other))
     const asked = { quote: made.quote, collateral: collateralOf(made), at: AT }
     expect((await (await verifyTd(asked, { roots: made.roots, early })).forecast()).early).toBeNull()

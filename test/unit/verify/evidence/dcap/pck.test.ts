@@ -1,17 +1,18 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { der } from '../../../../../src/sim/der.ts'
+import { LATEST } from '../../../../../src/sim/index.ts'
 import { toHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { certificatesOf, pemText } from '../../../../../src/verify/evidence/dcap/collateral-json.ts'
 import { OID_SGX_EXTENSION, type PckExtension, parsePckExtension } from '../../../../../src/verify/evidence/dcap/pck.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
 import { type Certificate, parseCertificate } from '../../../../../src/verify/formats/x509.ts'
-import { der } from '../../../../support/der-writer.ts'
-import { LATEST, SimulatedIntel } from '../../../../support/intel-pki.ts'
+import { SimulatedIntel } from '../../../../support/intel.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 let certificate: Certificate
 let good: Uint8Array
 beforeAll(async () => {
-  const { quote } = await (await SimulatedIntel.create()).make('tdx', {
+  const { quote } = await new SimulatedIntel().make('tdx', {
     pck: { sgx: [...LATEST.slice(0, 7), 200], pceSvn: 300, fmspc: '00a1b2c3d4e5', pceId: '0001' },
   })
   const [leaf = new Uint8Array()] = certificatesOf(pemText(parseQuote(quote).certificationData), 'pck')

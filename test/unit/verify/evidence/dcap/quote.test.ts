@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { assembleQuote, enclaveReport, quoteHead, tdReport } from '../../../../../src/sim/index.ts'
+import { u16, u32 } from '../../../../../src/sim/little-endian.ts'
 import { concat, equal } from '../../../../../src/verify/bytes/bytes.ts'
 import { parseEnclaveReport } from '../../../../../src/verify/evidence/dcap/enclave-report.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
-import { assembleQuote, enclaveReport, quoteHead, tdReport, u16, u32 } from '../../../../support/intel-quotes.ts'
 import { testBytes } from '../../../../support/keys.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { EARLIER, LATEST, svnLevel, tcbLevel } from '../../../../../src/sim/index.ts'
 import { toHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { parseStrictJson } from '../../../../../src/verify/evidence/dcap/json.ts'
 import { parseQeIdentity } from '../../../../../src/verify/evidence/dcap/qe-identity.ts'
 import { parseTcbInfo, type TcbInfo } from '../../../../../src/verify/evidence/dcap/tcb-info.ts'
-import { EARLIER, LATEST, qeIdentityJson, svnLevel, tcbInfoJson, tcbLevel } from '../../../../support/intel-pki.ts'
+import { qeIdentityJson, tcbInfoJson } from '../../../../support/intel.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 const parse = (document: object): TcbInfo => parseTcbInfo(parseStrictJson(JSON.stringify(document), 'tcbInfo'), 'tcbInfo')

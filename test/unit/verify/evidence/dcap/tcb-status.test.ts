@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { EARLIER, LATEST, svnLevel, tcbLevel } from '../../../../../src/sim/index.ts'
 import { parseStrictJson } from '../../../../../src/verify/evidence/dcap/json.ts'
 import { parseQeIdentity, type QeIdentity } from '../../../../../src/verify/evidence/dcap/qe-identity.ts'
 import { parseTcbInfo, type TcbInfo } from '../../../../../src/verify/evidence/dcap/tcb-info.ts'
 import { advisoriesOf, evaluateTcb, type PlatformSvns, tcbDateOf } from '../../../../../src/verify/evidence/dcap/tcb-status.ts'
-import { EARLIER, LATEST, qeIdentityJson, svnLevel, tcbInfoJson, tcbLevel } from '../../../../support/intel-pki.ts'
+import { qeIdentityJson, tcbInfoJson } from '../../../../support/intel.ts'
 
 const svns = (...values: readonly number[]): Uint8Array => Uint8Array.from({ length: 16 }, (_, i) => values[i] ?? 0)
 const info = (tee: 'sgx' | 'tdx', changes: object = {}): TcbInfo =>

@@ -1,15 +1,15 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { EnclaveFields, IntelFields } from '../../../../../src/sim/index.ts'
 import { fromHex } from '../../../../../src/verify/bytes/bytes.ts'
 import type { SgxInput } from '../../../../../src/verify/evidence/sgx/verify.ts'
 import { decide, troubles, verifySgx } from '../../../../support/dcap.ts'
-import { AT, collateralOf, defaultWorld, type IntelWorld, SimulatedIntel } from '../../../../support/intel-pki.ts'
-import type { EnclaveFields } from '../../../../support/intel-quotes.ts'
+import { AT, collateralOf, defaultWorld, SimulatedIntel } from '../../../../support/intel.ts'
 import { testBytes } from '../../../../support/keys.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 let intel: SimulatedIntel
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
 })
 
 const enclave = defaultWorld('sgx').enclave
@@ -18,7 +18,7 @@ const KSS = fromHex('85000000000000000700000000000000')
 async function withEnclave(
   change: EnclaveFields,
   more: Partial<SgxInput> = {},
-  world: Partial<IntelWorld> = {},
+  world: Partial<IntelFields> = {},
 ): Promise<readonly string[]> {
   const made = await intel.make('sgx', { ...world, enclave: { ...enclave, ...change } })
   return troubles(await verifySgx({ quote: made.quote, collateral: collateralOf(made), at: AT }, { roots: made.roots, ...more }))

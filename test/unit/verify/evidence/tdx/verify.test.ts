@@ -1,22 +1,22 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import type { IntelFields, TdFields } from '../../../../../src/sim/index.ts'
 import { fromHex, toHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { TD_REPORT_FIELDS, TdReport } from '../../../../../src/verify/evidence/tdx/td-report.ts'
 import type { TdxInput } from '../../../../../src/verify/evidence/tdx/verify.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
 import { decide, troubles, verifyTd } from '../../../../support/dcap.ts'
-import { AT, collateralOf, defaultWorld, type IntelWorld, SimulatedIntel } from '../../../../support/intel-pki.ts'
-import type { TdFields } from '../../../../support/intel-quotes.ts'
+import { AT, collateralOf, defaultWorld, SimulatedIntel } from '../../../../support/intel.ts'
 import { testBytes } from '../../../../support/keys.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
 
 let intel: SimulatedIntel
 beforeAll(async () => {
-  intel = await SimulatedIntel.create()
+  intel = new SimulatedIntel()
 })
 
 const td = defaultWorld('tdx').td
 
-async function withTd(change: TdFields, more: Partial<TdxInput> = {}, world: Partial<IntelWorld> = {}): Promise<readonly string[]> {
+async function withTd(change: TdFields, more: Partial<TdxInput> = {}, world: Partial<IntelFields> = {}): Promise<readonly string[]> {
   const made = await intel.make('tdx', { ...world, td: { ...td, ...change } })
   return troubles(await verifyTd({ quote: made.quote, collateral: collateralOf(made), at: AT }, { roots: made.roots, ...more }))
 }

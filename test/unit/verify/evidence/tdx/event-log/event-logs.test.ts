@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { tdReport } from '../../../../../../src/sim/index.ts'
+import { u16, u32 } from '../../../../../../src/sim/little-endian.ts'
 import { concat, fromHex, toHex, utf8 } from '../../../../../../src/verify/bytes/bytes.ts'
 import { type EventLogFindings, replayEventLogs } from '../../../../../../src/verify/evidence/tdx/event-log/replay.ts'
 import { TdReport } from '../../../../../../src/verify/evidence/tdx/td-report.ts'
-import { tdReport, u16, u32 } from '../../../../../support/intel-quotes.ts'
 import { testBytes } from '../../../../../support/keys.ts'
 import { outcomeOf } from '../../../../../support/outcome.ts'
 

@@ -1,6 +1,7 @@
-import { concat, fromHex, utf8 } from '../../src/verify/bytes/bytes.ts'
+import { concat, fromHex, utf8 } from '../../verify/bytes/bytes.ts'
+import { u16, u32 } from '../little-endian.ts'
 
-/** Fields of an enclave report that a test may choose; the rest is zero. */
+/** Fields of an enclave report (Intel SGX ECDSA quote library API, appendix A.4); what is not given is zero. */
 export interface EnclaveFields {
   readonly cpuSvn?: Uint8Array
   readonly miscSelect?: Uint8Array
@@ -14,7 +15,7 @@ export interface EnclaveFields {
   readonly reportData?: Uint8Array
 }
 
-/** Fields of a TD report that a test may choose; the rest is zero. */
+/** Fields of a TD report (Intel TDX DCAP quoting library API, appendix A.3); what is not given is zero. */
 export interface TdFields {
   readonly teeTcbSvn?: Uint8Array
   readonly mrSignerSeam?: Uint8Array
@@ -108,12 +109,4 @@ export function assembleQuote(version: 3 | 4 | 5, head: Uint8Array, signature: U
 /** PEM as Intel's quoting library writes it: with a zero byte at its end. */
 export function pemBytes(text: string): Uint8Array {
   return concat(utf8(text), new Uint8Array(1))
-}
-
-export function u16(value: number): Uint8Array {
-  return Uint8Array.of(value & 0xff, value >> 8)
-}
-
-export function u32(value: number): Uint8Array {
-  return concat(u16(value & 0xffff), u16(value >>> 16))
 }
