@@ -34,12 +34,22 @@ export function checkStatus(
   const accepted = acceptedTcbStatuses ?? STRICT
   const want = accepted.join(' or ')
   if (evaluation === null || info === null || identity === null) return unknown(rule, want, NO_DOCUMENTS)
-  const { status } = evaluation
-  if (status === 'UpToDate' && accepted.includes(status)) return check(rule, true, want, status)
+  const { status, current } = evaluation
+  // QVL reports what runs now beside what launched the TD and leaves it to its caller. What is revoked now protects nothing.
+  const isCurrentFine = current === null || current === 'UpToDate' || isOneOf(accepted, current)
+  if (status === 'UpToDate' && accepted.includes(status) && isCurrentFine) return check(rule, true, want, status)
   const open = advisoriesOf(evaluation).filter((id) => acceptedAdvisories?.includes(id) !== true)
-  const isAccepted = accepted.includes(status) && !TERMINAL.includes(status) && open.length === 0
-  const reasons = [...explainTcb(svns, info, identity), ...(open.length === 0 ? [] : [`open advisories ${open.join(' ')}`])]
+  const isAccepted = isOneOf(accepted, status) && isCurrentFine && open.length === 0
+  const reasons = [
+    ...explainTcb(svns, info, identity),
+    ...(open.length === 0 ? [] : [`open advisories ${open.join(' ')}`]),
+    ...(isCurrentFine || current === status ? [] : [`what runs now is ${current}`]),
+  ]
   return check(rule, isAccepted, want, reasons.length === 0 ? status : `${status}: ${reasons.join('; ')}`)
+}
+
+function isOneOf(accepted: readonly TcbStatus[], status: TcbStatus): boolean {
+  return accepted.includes(status) && !TERMINAL.includes(status)
 }
 
 export function checkEvaluationNumber(minimum: number, info: TcbInfo | null, identity: QeIdentity | null): Check {

@@ -88,8 +88,22 @@ export async function establishPlatform(
   if (known !== undefined) return known as Platform
   const platform = await workOut(quote, collateral, roots, scope, cache)
   const holds = platform.attestationKey !== null && platform.checks.every((c) => c.outcome === 'pass')
-  if (holds) cache.set(key, platform, PLATFORM_SIZE)
+  if (holds) cache.set(key, platform, PLATFORM_SIZE + ownFactsSize(collateral))
   return platform
+}
+
+/** The documents that facts hold on to, in bytes of text. */
+function documentsSize({ documents }: Collateral): number {
+  return documents.reduce((sum, { body }) => sum + body.length, 0)
+}
+
+/**
+ * A platform keeps the facts that it rests upon. Many share those of a gateway's collateral; but whoever adds documents to
+ * his own evidence has facts of his own, and could fill the memory with what nobody counts.
+ */
+function ownFactsSize(collateral: Collateral): number {
+  const size = documentsSize(collateral)
+  return size <= FACTS_SIZE ? 0 : 4 * size
 }
 
 async function workOut(
@@ -106,7 +120,12 @@ async function workOut(
   const facts =
     root === null
       ? null
-      : await remember(cache, `dcap.facts:${scope}:${root.anchor.spkiSha256}`, FACTS_SIZE, () => establishFacts(collateral, root, cache))
+      : await remember(
+          cache,
+          `dcap.facts:${scope}:${root.anchor.certificateSha256 ?? root.anchor.spkiSha256}`,
+          FACTS_SIZE + 4 * documentsSize(collateral),
+          () => establishFacts(collateral, root, cache),
+        )
   const attestationKey = await importAttestationKey(quote)
   const isSigned = chain.leaf !== null && (await isReportSigned(quote, chain.leaf, cache))
   const checks = [checkPath(chain), checkReportSignature(chain, isSigned), await checkBinding(quote, qeReport)]

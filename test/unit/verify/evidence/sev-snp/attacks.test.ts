@@ -27,6 +27,8 @@ const window = { notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date
 const crlWindow = { thisUpdate: window.notBefore, nextUpdate: window.notAfter }
 const foreignP384 = new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({ format: 'der', type: 'pkcs8' }))
 const foreignRsa = new Uint8Array(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'der', type: 'pkcs8' }))
+/** SP 800-186, section 3.2.1.4. */
+const ORDER_P384 = fromHex('ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973')
 const cache = createVerifyCache()
 
 function verify(
@@ -131,6 +133,26 @@ describe('a report', () => {
   it('signed by a key other than that of the certificate is rejected', async () => {
     const stolen = { ...platform, vek: { ...platform.vek, key: foreignP384 } }
     expect(refusal(await verify(stolen))).toEqual({ exit: 4, rules: ['signature.report'] })
+  })
+
+  it.each([
+    ['R zero', 0x2a0, new Uint8Array(48)],
+    ['S zero', 0x2e8, new Uint8Array(48)],
+    ['R the order of the curve', 0x2a0, ORDER_P384],
+    ['S the order of the curve', 0x2e8, ORDER_P384],
+    ['S beyond it', 0x2e8, new Uint8Array(48).fill(255)],
+  ])('with %s is rejected', async (_, offset, scalar) => {
+    const { report, endorsements } = attest(platform, { reportData, measurement })
+    report.set(scalar.toReversed(), offset)
+    const options = {
+      format: 'sev-snp',
+      collateral: endorsements,
+      trustAnchors: [platform.root.certificate],
+      at,
+      allowUnknown: [],
+      cache,
+    } as const
+    expect(refusal(await verifyEvidence(report, options))).toEqual({ exit: 4, rules: ['signature.report'] })
   })
 
   it('of another time is rejected where a nonce is asked for; a shorter nonce is padded on the right', async () => {
