@@ -15,6 +15,7 @@ export {
 } from './bytes/bytes.ts'
 export * from './documents/binding.ts'
 export * from './documents/contract.ts'
+export * from './documents/device-nonce.ts'
 export * from './documents/evidence-bundle.ts'
 export * from './documents/grant.ts'
 export * from './documents/header.ts'

@@ -3,7 +3,9 @@ import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../../src/seal/
 import { cosign, signCheckpoint } from '../../../src/seal/note.ts'
 import { equal, fromBase64Url, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { crypto } from '../../../src/verify/crypto/node.ts'
+import { encodeBinding, parseBinding } from '../../../src/verify/documents/binding.ts'
 import { CONTRACT_TYP } from '../../../src/verify/documents/contract.ts'
+import { deviceNonce } from '../../../src/verify/documents/device-nonce.ts'
 import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
@@ -69,7 +71,8 @@ async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
 /** All vectors, from throwaway keys. */
 export async function generate(): Promise<readonly Vector[]> {
   const receipt = await buildReceipt({ report: recordedReport })
-  return [...(await keyVectors()), ...(await documentVectors(receipt)), ...(await logVectors()), ...(await receiptVectors(receipt))]
+  const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
+  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt)), await deviceVector(receipt)]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
@@ -281,4 +284,18 @@ async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vec
       files: { 'receipt.golden.json': bytes, 'trust.golden.json': trust },
     },
   ]
+}
+
+/** The sample binding, as if two devices had been there. */
+async function deviceVector({ documents }: Built): Promise<Vector> {
+  const types = ['gpu', 'nvswitch'] as const
+  const devices = await Promise.all(types.map(async (type) => ({ type, report: await digestOf(testBytes(`report of a ${type}`, 100)) })))
+  const binding = { ...parseBinding(documents.binding), devices }
+  const [nonce0, nonce1] = [await deviceNonce(binding, 0), await deviceNonce(binding, 1)]
+  return {
+    id: '030-device-nonce',
+    page: 'binding.md',
+    expect: { nonce0: toBase64Url(nonce0), nonce1: toBase64Url(nonce1) },
+    files: { 'binding.golden.json': encodeBinding(binding) },
+  }
 }
