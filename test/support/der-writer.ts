@@ -1,4 +1,4 @@
-import { concat } from '../../src/verify/bytes/bytes.ts'
+import { concat, utf8 } from '../../src/verify/bytes/bytes.ts'
 
 /** Writes DER, for certificates' own extensions. */
 export const der = {
@@ -8,6 +8,9 @@ export const der = {
   boolean: (is: boolean): Uint8Array => value(0x01, Uint8Array.of(is ? 0xff : 0)),
   integer: (n: number): Uint8Array => value(0x02, minimal(n)),
   oid: (text: string): Uint8Array => value(0x06, arcs(text)),
+  bits: (bytes: Uint8Array): Uint8Array => value(0x03, concat(Uint8Array.of(0), bytes)),
+  time: (text: string): Uint8Array => value(0x18, utf8(text)),
+  tagged: (tag: number, content: Uint8Array): Uint8Array => value(tag, content),
 }
 
 function value(tag: number, content: Uint8Array): Uint8Array {

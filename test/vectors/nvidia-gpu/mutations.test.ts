@@ -12,12 +12,12 @@ import { checkRim, chooseRim } from '../../../src/verify/evidence/nvidia/rim/ver
 import { parseXml } from '../../../src/verify/evidence/nvidia/rim/xml.ts'
 import { nvidiaRoots } from '../../../src/verify/evidence/nvidia/roots.ts'
 import { verifyEvidence } from '../../../src/verify/verify-evidence.ts'
+import { tally } from '../../support/dcap-vector-checks.ts'
 import { outcomeOf } from '../../support/outcome.ts'
 import { caseOf, cases, chainOf, folder, mutateReport, type Recipe, read, troubles } from './cases.ts'
 
 const cache = createVerifyCache()
-const counts: Record<string, number> = {}
-const count = (what: string): void => void (counts[what] = (counts[what] ?? 0) + 1)
+const { count, print } = tally('NVIDIA evidence, broken')
 
 const base = folder === null ? null : caseOf('gpu-h100pcie-spt-550.90.07-full')
 
@@ -189,4 +189,4 @@ describe.skipIf(folder === null)('manifests by themselves', () => {
   }
 })
 
-afterAll(() => console.table(counts))
+afterAll(print)
