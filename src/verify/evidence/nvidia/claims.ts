@@ -107,7 +107,7 @@ export interface DeviceParsed extends SpdmFields, Partial<GpuParsed>, Partial<Sw
 }
 
 /** What is proven of one device. `measurement` is null: its measurements are compared with the vendor's manifests. */
-export interface DeviceClaims extends CommonClaims, Omit<DeviceParsed, 'signature'> {
+export interface DeviceClaims extends CommonClaims, DeviceParsed {
   readonly tee: 'nvidia-gpu' | 'nvidia-switch'
 }
 
@@ -139,7 +139,7 @@ export function describeDevice(report: DeviceReport, { chain, rims, comparison, 
   }
 }
 
-export function deviceClaims({ signature: _, ...parsed }: DeviceParsed, simulated: boolean): DeviceClaims {
+export function deviceClaims(parsed: DeviceParsed, simulated: boolean): DeviceClaims {
   return {
     tee: parsed.kind === 'gpu' ? 'nvidia-gpu' : 'nvidia-switch',
     measurement: null,

@@ -5,7 +5,7 @@ import { OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../for
 import type { Check } from '../../verdict.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, instant, type Now, unknown } from '../check.ts'
-import type { KnownCertificate, KnownOcsp } from '../collateral.ts'
+import type { Collateral, KnownCertificate, KnownOcsp } from '../collateral.ts'
 import { isSignedBy, type KeyBytes } from '../signed-by.ts'
 import { OID_EXTENDED_KEY_USAGE } from './path.ts'
 
@@ -33,6 +33,9 @@ export interface Answer {
   readonly notAfter: number
 }
 
+/** OCSP responses among collateral. */
+export type GivenOcsp = Pick<Collateral, 'id' | 'ocsp'>
+
 interface Answers {
   /** How many claim to be about the certificate. */
   readonly named: number
@@ -47,7 +50,7 @@ const MAX_ANSWERS = 16
 export async function checkOcsp(
   rule: string,
   questioned: Questioned,
-  given: readonly KnownOcsp[],
+  given: GivenOcsp,
   policy: OcspPolicy,
   allowHold: boolean,
   now: Now,
@@ -111,36 +114,34 @@ function windowText({ response, nonce }: Answer): string {
   return `${instant(thisUpdate)} to ${nextUpdate === null ? 'unset' : instant(nextUpdate)}${nonce === null ? ', no nonce' : ''}`
 }
 
-async function findAnswers(questioned: Questioned, given: readonly KnownOcsp[], cache: VerifyCache): Promise<Answers> {
-  const { serial } = questioned.certificate
-  const signed: Answer[] = []
-  let named = 0
-  for (const ocsp of given) {
-    for (const response of ocsp.responses) {
-      if (response.serial !== serial || named >= MAX_ANSWERS) continue
-      const found = await readAnswer(ocsp, response, questioned, cache)
-      if (found !== 'other') named++
-      if (typeof found === 'object') signed.push(found)
+/** What the given responses say of one certificate; `id` names them, so it is worked out once per cache. */
+function findAnswers(questioned: Questioned, { id, ocsp }: GivenOcsp, cache: VerifyCache): Answers | Promise<Answers> {
+  const { certificate, issuer, root } = questioned
+  const key = `ocsp-answers:${id}:${certificate.sha256}:${issuer.spkiSha256}:${root.spkiSha256}`
+  return remember(cache, key, 0, async () => {
+    const signed: Answer[] = []
+    let named = 0
+    for (const given of ocsp) {
+      for (const response of given.responses) {
+        if (response.serial !== certificate.serial || named >= MAX_ANSWERS) continue
+        const found = await readAnswer(given, response, questioned, cache)
+        if (found !== 'other') named++
+        if (typeof found === 'object') signed.push(found)
+      }
     }
-  }
-  return { named, signed }
+    return { named, signed }
+  })
 }
 
-/** True for ever of these bytes, so worked out once per cache. */
-function readAnswer(
+async function readAnswer(
   ocsp: KnownOcsp,
   response: SingleResponse,
   questioned: Questioned,
   cache: VerifyCache,
-): Answer | 'forged' | 'other' | Promise<Answer | 'forged' | 'other'> {
-  const { certificate, issuer, root } = questioned
-  const index = ocsp.responses.indexOf(response)
-  const key = `ocsp:${ocsp.sha256}:${index}:${certificate.sha256}:${issuer.spkiSha256}:${root.spkiSha256}`
-  return remember(cache, key, 0, async () => {
-    if (!(await isAbout(response, certificate, issuer.spki))) return 'other'
-    const signer = await findSigner(ocsp, questioned, cache)
-    return signer === null ? 'forged' : { response, nonce: ocsp.nonce, notBefore: signer.notBefore, notAfter: signer.notAfter }
-  })
+): Promise<Answer | 'forged' | 'other'> {
+  if (!(await isAbout(response, questioned.certificate, questioned.issuer.spki))) return 'other'
+  const signer = await findSigner(ocsp, questioned, cache)
+  return signer === null ? 'forged' : { response, nonce: ocsp.nonce, notBefore: signer.notBefore, notAfter: signer.notAfter }
 }
 
 /** The issuer itself, or a delegate that it or the root of the path named (RFC 6960 section 4.2.2.2). */

@@ -28,8 +28,7 @@ export async function establishPath(
   roots: readonly NvidiaRoot[],
   cache: VerifyCache,
 ): Promise<PathFacts> {
-  const key = `nvidia-path:${certificates.map((c) => c.sha256).join()}:${roots.map((r) => r.anchor.spkiSha256).join()}`
-  return remember(cache, key, 1024, async () => {
+  return remember(cache, `nvidia-path:${pathKey(certificates, roots)}`, 1024, async () => {
     const last = certificates.at(-1)
     const root = roots.find((r) => r.anchor.spkiSha256 === last?.spkiSha256 && r.anchor.subject === last.subject.text) ?? null
     return {
@@ -39,6 +38,11 @@ export async function establishPath(
       notAfter: Math.min(...certificates.map((c) => c.notAfter), root?.anchor.notAfter ?? Number.MAX_SAFE_INTEGER),
     }
   })
+}
+
+/** Names these certificates in their order, and the roots. */
+export function pathKey(certificates: readonly KnownCertificate[], roots: readonly NvidiaRoot[]): string {
+  return `${certificates.map((c) => c.sha256).join()}:${roots.map((r) => r.anchor.spkiSha256).join()}`
 }
 
 async function findBreak(certificates: readonly KnownCertificate[], cache: VerifyCache): Promise<string | null> {

@@ -215,7 +215,7 @@ async function checkRevocations(
   const ask = async (rule: string, questioned: Questioned, allowHold: boolean): Promise<void> => {
     if (asked.has(questioned.certificate.sha256)) return
     asked.add(questioned.certificate.sha256)
-    const found = await checkOcsp(rule, questioned, collateral.ocsp, requirements.ocsp ?? {}, allowHold, now, cache)
+    const found = await checkOcsp(rule, questioned, collateral, requirements.ocsp ?? {}, allowHold, now, cache)
     checks.push(...found.checks)
     if (found.current !== null) answers.push({ ...found.current, certificate: questioned.certificate })
   }
