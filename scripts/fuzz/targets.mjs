@@ -5,7 +5,16 @@ import { documentTargets } from './targets-documents.mjs'
 import { evidenceTargets } from './targets-evidence.mjs'
 import { formatTargets } from './targets-formats.mjs'
 import { logTargets } from './targets-log.mjs'
+import { nvidiaTargets } from './targets-nvidia.mjs'
 import { verifyTargets } from './targets-verify.mjs'
 
 /** `open(context)` gives `{seeds, run}`; context is `{load, tolerate}`, see worker.mjs. */
-export const targets = [...formatTargets, ...attesterTargets, ...evidenceTargets, ...logTargets, ...documentTargets, ...verifyTargets]
+export const targets = [
+  ...formatTargets,
+  ...attesterTargets,
+  ...evidenceTargets,
+  ...nvidiaTargets,
+  ...logTargets,
+  ...documentTargets,
+  ...verifyTargets,
+]

@@ -13,6 +13,9 @@ const WHAT: Readonly<Record<Expiry['what'], string>> = {
   'pck-crl': 'CRL of the PCK authority',
   'tcb-info': 'TCB info',
   'qe-identity': 'QE identity',
+  'device-chain': 'certificates of the device',
+  'rim-signer': 'certificates of a manifest’s signer',
+  ocsp: 'OCSP answer',
 }
 
 const DAY = 24 * 3600 * 1000

@@ -7,6 +7,9 @@ import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } 
 import { conclude, type Findings, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import { dcapRoots } from './evidence/dcap/roots.ts'
 import type { Forecast } from './evidence/forecast.ts'
+import type { DeviceClaims, DeviceParsed } from './evidence/nvidia/claims.ts'
+import { type DevicesClaims, type DevicesParsed, type DevicesResult, verifyDevices } from './evidence/nvidia/devices.ts'
+import { nvidiaRoots } from './evidence/nvidia/roots.ts'
 import { snpRoots } from './evidence/sev-snp/chain.ts'
 import type { SnpClaims, SnpParsed } from './evidence/sev-snp/claims.ts'
 import { type SnpResult, verifyReport } from './evidence/sev-snp/verify.ts'
@@ -20,8 +23,8 @@ import type { Anchor } from './trust/anchor.ts'
 import type { Check, Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
-export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed
-export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims
+export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | DeviceParsed | DevicesParsed
+export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | DeviceClaims | DevicesClaims
 /** `forecast`: what expires when; null unless it was asked for. */
 export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
@@ -63,7 +66,7 @@ async function verifyUnwrapped(
 }
 
 /** What a format's verifier came to. It is put into words when it is asked for: most callers of a gateway never look at all of it. */
-type FormatResult = SnpResult | TdxResult | SgxResult
+type FormatResult = SnpResult | TdxResult | SgxResult | DevicesResult
 
 class Found implements Findings<EvidenceParsed, EvidenceClaims> {
   readonly format: string
@@ -104,6 +107,11 @@ function verifyFormat(format: Format, evidence: Uint8Array, loaded: Loaded, opti
   if (format === 'sgx') {
     const { sgx: requirements = NONE } = options
     return verifySgxQuote({ quote: evidence, collateral, roots: dcapRoots(anchors), at, nonce, measurement, early, requirements, cache })
+  }
+  if (format === 'nvidia-gpu' || format === 'nvidia-switch') {
+    const { nvidia: requirements = NONE } = options
+    const kind = format === 'nvidia-gpu' ? 'gpu' : 'switch'
+    return verifyDevices({ kind, evidence, collateral, roots: nvidiaRoots(anchors), at, nonce, measurement, requirements, cache })
   }
   const { sevSnp: requirements = NONE } = options
   return verifyReport({ report: evidence, collateral, roots: snpRoots(anchors), now: nowAt(at), nonce, measurement, requirements, cache })

@@ -15,5 +15,7 @@ export function appraiseRequirements(cpu: EvidenceClaims, { sevSnp = {}, tdx = {
       return [appraiseTcb(cpu.tcb, tdx), ...appraiseTd(cpu, tdx)]
     case 'sgx':
       return [appraiseTcb(cpu.tcb, sgx), ...appraiseEnclave(cpu, sgx)]
+    default:
+      return []
   }
 }
