@@ -1,11 +1,15 @@
 import { AttestError } from './errors.ts'
-import { rootAnchor } from './evidence/authority.ts'
-import { createVerifyCache, remember, type VerifyCache } from './evidence/cache.ts'
+import type { CcaClaims, CcaParsed, PsaClaims, PsaParsed } from './evidence/arm-cca/claims.ts'
+import { type CcaResult, verifyCca } from './evidence/arm-cca/verify.ts'
+import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { nowAt } from './evidence/check.ts'
 import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import { dcapRoots } from './evidence/dcap/roots.ts'
 import type { Forecast } from './evidence/forecast.ts'
+import { nitroRoots } from './evidence/nitro/chain.ts'
+import type { NitroClaims, NitroParsed } from './evidence/nitro/claims.ts'
+import { type NitroResult, verifyNitro } from './evidence/nitro/verify.ts'
 import { snpRoots } from './evidence/sev-snp/chain.ts'
 import type { SnpClaims, SnpParsed } from './evidence/sev-snp/claims.ts'
 import { type SnpResult, verifyReport } from './evidence/sev-snp/verify.ts'
@@ -13,14 +17,15 @@ import type { SgxClaims, SgxParsed } from './evidence/sgx/claims.ts'
 import { type SgxResult, verifySgxQuote } from './evidence/sgx/verify.ts'
 import type { TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
 import { type TdxInput, type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
+import { type KeyAnchor, loadTrustAnchors } from './evidence/trust-anchors.ts'
 import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Unwrapped, unwrapEvidence } from './evidence/unwrap.ts'
 import type { Anchor } from './trust/anchor.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
-export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed
-export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims
+export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | NitroParsed | CcaParsed | PsaParsed
+export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | PsaClaims
 /** `forecast`: what expires when; null unless it was asked for. */
 export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
@@ -54,10 +59,10 @@ async function verifyUnwrapped(
 ): Promise<EvidenceVerdict> {
   const collateral = await loadAll(options.collateral, endorsements, cache)
   const early = options.forecast === undefined ? null : await loadCollateral(named('early', options.forecast.early), cache)
-  const anchors = await loadAnchors(options.trustAnchors, cache)
+  const { roots: anchors, keys } = await loadTrustAnchors(named('trust anchor', options.trustAnchors), cache)
   const at = options.at.getTime()
   const common = { collateral, nonce: options.nonce ?? null, measurement: options.measurement ?? null, cache }
-  const result = await verifyFormat(format, evidence, { ...common, anchors, at, early }, options)
+  const result = await verifyFormat(format, evidence, { ...common, anchors, keys, at, early }, options)
   const unread = [...notChecked, ...collateral.unrecognized, ...(early?.unrecognized ?? [])]
   // Getters, since most callers of a gateway never look at all that was read.
   const findings = {
@@ -78,17 +83,21 @@ async function verifyUnwrapped(
 /** What every format is verified with. */
 interface Common extends Pick<TdxInput, 'collateral' | 'nonce' | 'measurement' | 'cache' | 'at' | 'early'> {
   readonly anchors: readonly Anchor[]
+  readonly keys: readonly KeyAnchor[]
 }
 
 function verifyFormat(
   format: Format,
   evidence: Uint8Array,
   common: Common,
-  { sevSnp = {}, tdx = {}, sgx = {}, eventLogs = [] }: VerifyOptions,
-): Promise<SnpResult | TdxResult | SgxResult> {
-  const { anchors, at } = common
+  { sevSnp = {}, tdx = {}, sgx = {}, nitro = {}, armCca = {}, eventLogs = [] }: VerifyOptions,
+): Promise<SnpResult | TdxResult | SgxResult | NitroResult | CcaResult> {
+  const { anchors, keys, at } = common
   if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
   if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
+  if (format === 'nitro')
+    return verifyNitro({ ...common, document: evidence, roots: nitroRoots(anchors), now: nowAt(at), requirements: nitro })
+  if (format === 'arm-cca') return verifyCca({ ...common, token: evidence, keys, requirements: armCca })
   return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
 }
 
@@ -97,14 +106,6 @@ async function loadAll(given: VerifyOptions['collateral'], endorsements: readonl
   const own = named('evidence.certificates', endorsements)
   if (!('documents' in given)) return loadCollateral([...named('collateral', given), ...own], cache)
   return own.length === 0 ? given : joinCollateral(given, await loadCollateral(own, cache))
-}
-
-async function loadAnchors(trustAnchors: readonly Uint8Array[], cache: VerifyCache): Promise<readonly Anchor[]> {
-  if (trustAnchors.length === 0) return []
-  const anchors = await loadCollateral(named('trust anchor', trustAnchors), cache)
-  const [stranger] = anchors.unrecognized
-  if (stranger !== undefined) throw new AttestError('CERTIFICATE_MALFORMED', 'not a certificate', { at: stranger })
-  return remember(cache, `anchors:${anchors.id}`, 0, () => anchors.certificates.map(rootAnchor))
 }
 
 function named(kind: string, items: readonly Uint8Array[]): CollateralItem[] {

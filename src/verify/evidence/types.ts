@@ -1,6 +1,8 @@
 import type { Group } from '../verdict.ts'
+import type { CcaRequirements } from './arm-cca/appraise.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
+import type { NitroRequirements } from './nitro/appraise.ts'
 import type { SnpRequirements } from './sev-snp/appraise.ts'
 import type { SgxRequirements } from './sgx/verify.ts'
 import type { TdxRequirements } from './tdx/verify.ts'
@@ -46,11 +48,14 @@ export interface VerifyOptions {
    * trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
-  /** Root certificates of simulators, PEM or DER. What verifies under one has `simulated: true`. */
+  /**
+   * What is trusted beside the vendors' built-in roots. Root certificates of simulators, PEM or DER: what verifies under one has
+   * `simulated: true`. Public keys, PEM, JWK, a JWK set or COSE_Key: attestation keys of Arm platforms, signers of tokens.
+   */
   readonly trustAnchors: readonly Uint8Array[]
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
-  /** REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right. Not given: stands in `notChecked`. */
+  /** REPORT_DATA or challenge that is wanted: 1 to 64 bytes, zero-padded on the right; Nitro: `nonce` as it is. Not given: stands in `notChecked`. */
   readonly nonce?: Uint8Array
   /** Launch measurement that is wanted. Not given: stands in `notChecked`. */
   readonly measurement?: Uint8Array
@@ -62,6 +67,10 @@ export interface VerifyOptions {
   readonly tdx?: TdxRequirements
   /** Rules for SGX beyond the default. */
   readonly sgx?: SgxRequirements
+  /** Rules for AWS Nitro enclaves beyond the default. */
+  readonly nitro?: NitroRequirements
+  /** Rules for Arm CCA and PSA tokens beyond the default. */
+  readonly armCca?: CcaRequirements
   /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */

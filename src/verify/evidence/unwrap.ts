@@ -1,7 +1,10 @@
 import * as z from 'zod'
 import { fromBase64, fromBase64Url, fromHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { looksLikeCca } from './arm-cca/parse.ts'
+import { looksLikePsa } from './arm-cca/psa.ts'
 import { teeOfQuote } from './dcap/quote.ts'
+import { looksLikeNitro } from './nitro/parse.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
 import type { Format } from './types.ts'
@@ -18,6 +21,9 @@ export const MAX_EVIDENCE_SIZE: number = 8 * 1024 * 1024
 
 /** Values of configfs-tsm's `provider` (Linux Documentation/ABI/testing/configfs-tsm). */
 const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_guest: 'tdx', arm_cca_guest: 'arm-cca' }
+
+/** Formats without wrappers of their own. */
+const BARE: readonly Format[] = ['tdx', 'sgx', 'nitro', 'arm-cca']
 
 /** Attributes of one configfs-tsm report as JSON, blobs in base64 or base64url. Others are not looked at. */
 const tsmSchema = z.object({ provider: z.string().optional(), outblob: z.string(), auxblob: z.string().optional() })
@@ -46,7 +52,7 @@ export function isBundle(input: Uint8Array): boolean {
 }
 
 function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
-  if (format === 'tdx' || format === 'sgx') return { format, evidence: bytes, endorsements }
+  if (BARE.includes(format)) return { format, evidence: bytes, endorsements }
   if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
   const { report, certificates } = unwrapSnp(bytes)
   return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
@@ -56,6 +62,8 @@ function detect(bytes: Uint8Array): Format {
   if (looksLikeSnp(bytes)) return 'sev-snp'
   const tee = teeOfQuote(bytes)
   if (tee !== null) return tee
+  if (looksLikeCca(bytes) || looksLikePsa(bytes)) return 'arm-cca'
+  if (looksLikeNitro(bytes)) return 'nitro'
   throw new AttestError('EVIDENCE_UNRECOGNIZED', 'the content is no evidence that is known here', { at: 'evidence' })
 }
 
