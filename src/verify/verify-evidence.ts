@@ -17,6 +17,9 @@ import type { SgxClaims, SgxParsed } from './evidence/sgx/claims.ts'
 import { type SgxResult, verifySgxQuote } from './evidence/sgx/verify.ts'
 import type { TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
 import { type TdxInput, type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
+import type { TokenClaims, TokenParsed } from './evidence/tokens/claims.ts'
+import type { TokenResult } from './evidence/tokens/types.ts'
+import { isTokenFormat, verifyToken } from './evidence/tokens/verify.ts'
 import { type KeyAnchor, loadTrustAnchors } from './evidence/trust-anchors.ts'
 import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Unwrapped, unwrapEvidence } from './evidence/unwrap.ts'
@@ -24,8 +27,8 @@ import type { Anchor } from './trust/anchor.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
-export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | NitroParsed | CcaParsed | PsaParsed
-export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | PsaClaims
+export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | NitroParsed | CcaParsed | PsaParsed | TokenParsed
+export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | PsaClaims | TokenClaims
 /** `forecast`: what expires when; null unless it was asked for. */
 export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
@@ -90,14 +93,15 @@ function verifyFormat(
   format: Format,
   evidence: Uint8Array,
   common: Common,
-  { sevSnp = {}, tdx = {}, sgx = {}, nitro = {}, armCca = {}, eventLogs = [] }: VerifyOptions,
-): Promise<SnpResult | TdxResult | SgxResult | NitroResult | CcaResult> {
+  { sevSnp = {}, tdx = {}, sgx = {}, nitro = {}, armCca = {}, tokens = {}, eventLogs = [] }: VerifyOptions,
+): Promise<SnpResult | TdxResult | SgxResult | NitroResult | CcaResult | TokenResult> {
   const { anchors, keys, at } = common
   if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
   if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
   if (format === 'nitro')
     return verifyNitro({ ...common, document: evidence, roots: nitroRoots(anchors), now: nowAt(at), requirements: nitro })
   if (format === 'arm-cca') return verifyCca({ ...common, token: evidence, keys, requirements: armCca })
+  if (isTokenFormat(format)) return verifyToken(format, { ...common, token: evidence, keys, now: nowAt(at), requirements: tokens })
   return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
 }
 

@@ -28,7 +28,10 @@ export interface TrustAnchors {
 const MAX_ANCHOR_SIZE = 512 * 1024
 const MAX_NUMBER_TEXT = 2048
 const CBOR_MAP = 5
-const COORDINATE_SIZE: Readonly<Record<string, number>> = { 'P-256': 32, 'P-384': 48 }
+const COORDINATE_SIZE: ReadonlyMap<string, number> = new Map([
+  ['P-256', 32],
+  ['P-384', 48],
+])
 
 /**
  * Sorts trust anchors by their content: root certificates (PEM or DER), and public keys (PEM, JWK, a JWK set, COSE_Key).
@@ -101,7 +104,7 @@ function readJwk(jwk: JsonFields, at: string): Found | null {
   const names = { kid: jwk.has('kid') ? jwk.text('kid') : null, alg: jwk.has('alg') ? jwk.text('alg') : null }
   const kty = jwk.text('kty')
   if (kty === 'RSA') return { spki: spkiOfRsaKey(number(jwk, 'n', at), number(jwk, 'e', at), at), ...names }
-  const size = kty === 'EC' ? COORDINATE_SIZE[jwk.text('crv')] : undefined
+  const size = kty === 'EC' ? COORDINATE_SIZE.get(jwk.text('crv')) : undefined
   if (size === undefined) return null
   const [x, y] = [number(jwk, 'x', at), number(jwk, 'y', at)]
   if (x.length !== size || y.length !== size) throw new AttestError('DOCUMENT_INVALID', `want coordinates of ${size} bytes`, { at })

@@ -6,6 +6,7 @@ import type { NitroRequirements } from './nitro/appraise.ts'
 import type { SnpRequirements } from './sev-snp/appraise.ts'
 import type { SgxRequirements } from './sgx/verify.ts'
 import type { TdxRequirements } from './tdx/verify.ts'
+import type { TokenRequirements } from './tokens/types.ts'
 
 /** Formats of evidence by the names of the command line. */
 export const FORMATS = [
@@ -41,7 +42,7 @@ export interface CommonClaims {
 
 /** What a caller asks of {@link verifyEvidence}. */
 export interface VerifyOptions {
-  /** `auto`, the default, goes by content. */
+  /** `auto`, the default, goes by content and takes no tokens of vendors' services: those are accepted by name alone. */
   readonly format?: Format | 'auto'
   /**
    * Certificates, chains and CRLs, PEM or DER, and Intel's collateral as JSON, each recognised by content. They never add
@@ -71,6 +72,8 @@ export interface VerifyOptions {
   readonly nitro?: NitroRequirements
   /** Rules for Arm CCA and PSA tokens beyond the default. */
   readonly armCca?: CcaRequirements
+  /** Rules for tokens of vendors' services beyond the default. */
+  readonly tokens?: TokenRequirements
   /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */

@@ -25,6 +25,9 @@ const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_
 /** Formats without wrappers of their own. */
 const BARE: readonly Format[] = ['tdx', 'sgx', 'nitro', 'arm-cca']
 
+/** Text that is read as it stands. Only who names the format gets it read: in `auto` a token is nothing that is known. */
+const TOKENS: readonly Format[] = ['nras-eat', 'ita-jwt', 'maa-jwt']
+
 /** Attributes of one configfs-tsm report as JSON, blobs in base64 or base64url. Others are not looked at. */
 const tsmSchema = z.object({ provider: z.string().optional(), outblob: z.string(), auxblob: z.string().optional() })
 
@@ -37,6 +40,7 @@ export function unwrapEvidence(input: Uint8Array, format: Format | 'auto'): Unwr
   if (input.length === 0) throw new AttestError('EVIDENCE_TRUNCATED', 'the input is empty', { at: 'evidence' })
   if (input.length > MAX_EVIDENCE_SIZE)
     throw new AttestError('EVIDENCE_UNRECOGNIZED', `larger than ${MAX_EVIDENCE_SIZE} bytes`, { at: 'evidence' })
+  if (format !== 'auto' && TOKENS.includes(format)) return { format, evidence: input, endorsements: [] }
   const text = printableText(input)
   if (format === 'auto' && isBundle(input))
     throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
