@@ -28,6 +28,16 @@ export * from './documents/statement.ts'
 export * from './documents/trust.ts'
 export * from './documents/use-slot.ts'
 export { AttestError, ERROR_CODES, type ErrorCode, type ErrorPlace } from './errors.ts'
+export type { CcaRequirements, ComponentValue } from './evidence/arm-cca/appraise.ts'
+export type {
+  CcaClaims,
+  CcaParsed,
+  PlatformFields as CcaPlatformFields,
+  PsaClaims,
+  PsaParsed,
+  RealmFields,
+  SoftwareComponentFields,
+} from './evidence/arm-cca/claims.ts'
 export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 export { type Collateral, type CollateralItem, type KnownCertificate, type KnownCrl, loadCollateral } from './evidence/collateral.ts'
 export { ALLOWABLE_GROUPS } from './evidence/conclude.ts'
@@ -45,6 +55,8 @@ export { type PckConfiguration, type PckExtension, parsePckExtension } from './e
 export { type BodyKind, parseQuote, type Quote, type QuoteHeader } from './evidence/dcap/quote.ts'
 export type { TcbStatus } from './evidence/dcap/tcb-status.ts'
 export type { EarlyOutlook, Expiry, Forecast } from './evidence/forecast.ts'
+export type { NitroRequirements, PcrValues } from './evidence/nitro/appraise.ts'
+export type { NitroCertificateFields, NitroClaims, NitroParsed } from './evidence/nitro/claims.ts'
 export type { SnpRequirements } from './evidence/sev-snp/appraise.ts'
 export { parseCertificateTable } from './evidence/sev-snp/certificate-table.ts'
 export type { SnpClaims, SnpFields, SnpParsed, VekFields } from './evidence/sev-snp/claims.ts'
@@ -60,6 +72,8 @@ export type { EventContent } from './evidence/tdx/event-log/content.ts'
 export type { MeasuredEvent, RegisterName } from './evidence/tdx/event-log/replay.ts'
 export { TdReport, type TdReportField } from './evidence/tdx/td-report.ts'
 export type { TdxRequirements } from './evidence/tdx/verify.ts'
+export type { SubmoduleFields, TokenClaims, TokenParsed, TokenVerifier } from './evidence/tokens/claims.ts'
+export type { TokenRequirements } from './evidence/tokens/types.ts'
 export { type CommonClaims, FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
 export { encodeCanonical, type Json, parseCanonical } from './formats/canonical-json.ts'
@@ -71,6 +85,7 @@ export * from './receipt/index.ts'
 export * from './tlog/index.ts'
 export { AMD_HIERARCHIES, type AmdAuthority, type AmdHierarchy, type AmdProduct } from './trust/amd.ts'
 export type { Anchor } from './trust/anchor.ts'
+export { AWS_NITRO_ROOT } from './trust/aws.ts'
 export { INTEL_SGX_ROOT } from './trust/intel.ts'
 export {
   accepts,

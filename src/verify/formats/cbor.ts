@@ -42,7 +42,7 @@ export function decodeCbor(input: Uint8Array, at: string, limits: CborLimits): C
 export function takeTag(input: Uint8Array, at: string): { readonly tag: number | null; readonly rest: Uint8Array } {
   if (input.length === 0 || (input[0] ?? 0) >> 5 !== MAJOR.tag) return { tag: null, rest: input }
   const gate = new Gate(input, at, false)
-  const tag = gate.head().value
+  const tag = gate.tag()
   return { tag, rest: input.subarray(gate.offset) }
 }
 
@@ -75,7 +75,13 @@ class Gate {
     if (this.#pos !== this.#input.length) throw new AttestError('EVIDENCE_TRAILING', 'bytes after the value', { at: this.#place() })
   }
 
-  head(): Head {
+  tag(): number {
+    const { info, value } = this.#head()
+    if (info === INDEFINITE) throw this.#malformed('tag without a number')
+    return value
+  }
+
+  #head(): Head {
     const initial = this.#view.getUint8(this.#take(1))
     const [major, info] = [initial >> 5, initial & 0x1f]
     if (info < 24 || info === INDEFINITE) return { major, info, value: info }
@@ -99,7 +105,7 @@ class Gate {
 
   #item(depth: number): void {
     if (depth > MAX_DEPTH) throw this.#malformed(`nested deeper than ${MAX_DEPTH}`)
-    const head = this.head()
+    const head = this.#head()
     const { major, info, value } = head
     if (info === INDEFINITE && major !== MAJOR.map) throw this.#malformed('indefinite length')
     switch (major) {
