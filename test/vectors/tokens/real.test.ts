@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { fromHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import type { TokenParsed } from '../../../src/verify/evidence/tokens/claims.ts'
 import { type EvidenceVerdict, verifyEvidence } from '../../../src/verify/verify-evidence.ts'
 import { readManifest, readVector, vectorsFolder } from '../../support/vectors.ts'
 
@@ -49,7 +50,7 @@ describe.skipIf(folder === null)('real answers of NRAS', () => {
     }
     const names = Object.keys(expected.nras?.submods ?? {}).sort()
     expect(verdict.claims).toMatchObject({ tee: 'nvidia-gpu', debug: false, reportData: expected.nras?.eat_nonce })
-    expect((verdict.parsed as { submodules: { name: string }[] }).submodules.map((s) => s.name).sort()).toEqual(names)
+    expect((verdict.parsed as TokenParsed).submodules.map((s) => s.name).sort()).toEqual(names)
 
     const otherNonce = await verifyEvidence(token, { ...common, trustAnchors, at: new Date(verify_at), nonce: nonce.map((b) => b ^ 1) })
     expect(failed(otherNonce)).toEqual(['freshness.nonce'])
