@@ -3,12 +3,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { attest } from '../../src/sim/index.ts'
 import { toBase64 } from '../../src/verify/bytes/bytes.ts'
 import { createVerifyCache } from '../../src/verify/evidence/cache.ts'
-import type { VerifyOptions } from '../../src/verify/evidence/types.ts'
+import type { Format, VerifyOptions } from '../../src/verify/evidence/types.ts'
 import { verifyEvidence } from '../../src/verify/verify-evidence.ts'
 import { simulatedPlatform } from '../support/simulated-platform.ts'
 import { vectorsFolder } from '../support/vectors.ts'
 import { collateralOf, evidenceOf, loadCases } from '../vectors/sev-snp/cases.ts'
 import { type Bundle, bundleVerify, chromiumPath } from './bundle.ts'
+import { tokenTasks } from './token-tasks.ts'
 
 /** One verification, in a form that crosses into the page. Bytes are base64. */
 interface Task {
@@ -18,6 +19,7 @@ interface Task {
   readonly trustAnchors: readonly string[]
   readonly at: string
   readonly allowUnknown: VerifyOptions['allowUnknown']
+  readonly format?: Format
 }
 
 const PAGE = 'https://auditor.test/'
@@ -60,6 +62,7 @@ async function verifyInPage(task: Task): Promise<string> {
     trustAnchors: task.trustAnchors.map(bytes),
     at: new Date(task.at),
     allowUnknown: task.allowUnknown,
+    format: task.format ?? 'auto',
   })
   return JSON.stringify(verdict)
 }
@@ -75,7 +78,7 @@ beforeAll(async () => {
 
 describe('sealgate/verify for browsers', () => {
   it('holds nothing of Node, and no package that it does not need', () => {
-    expect(bundle.inputs.filter((path) => !/^(dist\/verify|node_modules\/(zod|jose))\//.test(path))).toEqual([])
+    expect(bundle.inputs.filter((path) => !/^(dist\/verify|node_modules\/(zod|jose|cbor2))\//.test(path))).toEqual([])
     expect(bundle.inputs).toContain('dist/verify/crypto/web.js')
     expect(bundle.inputs).not.toContain('dist/verify/crypto/node.js')
     expect(bundle.script).not.toMatch(/["']node:|\brequire\(/)
@@ -101,13 +104,14 @@ describe.skipIf(executablePath === null)('in a page', () => {
 
   afterAll(() => browser.close())
 
-  it.each([...simulatedTasks(), ...realTasks()])('$id gets the verdict that it gets in Node', async (task) => {
+  it.each([...simulatedTasks(), ...realTasks(), ...tokenTasks()])('$id gets the verdict that it gets in Node', async (task) => {
     const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))
     const options: VerifyOptions = {
       collateral: task.collateral.map(fromBase64),
       trustAnchors: task.trustAnchors.map(fromBase64),
       at: new Date(task.at),
       allowUnknown: task.allowUnknown,
+      format: task.format ?? 'auto',
       cache,
     }
     const inNode = await verifyEvidence(fromBase64(task.input), options)
