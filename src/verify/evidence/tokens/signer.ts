@@ -8,12 +8,12 @@ import type { KeyAnchor } from '../trust-anchors.ts'
 import type { Jwt } from './jwt.ts'
 
 /** Algorithms of the issuers that are known here (RFC 7518 section 3.1). HS256 and `none` are no signatures by anybody. */
-const SCHEMES = {
+const SCHEMES: Readonly<Record<TokenAlgorithm, SignatureScheme>> = {
   ES384: 'ecdsa-p384-sha384',
   RS256: 'rsa-pkcs1-sha256',
   PS384: 'rsa-pss-sha384',
-} as const satisfies Readonly<Record<string, SignatureScheme>>
-export type TokenAlgorithm = keyof typeof SCHEMES
+}
+export type TokenAlgorithm = 'ES384' | 'RS256' | 'PS384'
 
 /** Those whom the caller trusts to sign, and what an issuer signs with. */
 export interface Signers {

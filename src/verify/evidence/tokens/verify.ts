@@ -5,13 +5,13 @@ import { MAA } from './maa.ts'
 import { verifyNras } from './nras.ts'
 import type { TokenInput, TokenResult } from './types.ts'
 
-const VERIFIERS = {
-  'nras-eat': verifyNras,
-  'ita-jwt': (input: TokenInput) => verifyCpuToken(ITA, input),
-  'maa-jwt': (input: TokenInput) => verifyCpuToken(MAA, input),
-} as const
+export type TokenFormat = Extract<Format, 'nras-eat' | 'ita-jwt' | 'maa-jwt'>
 
-export type TokenFormat = keyof typeof VERIFIERS
+const VERIFIERS: Readonly<Record<TokenFormat, (input: TokenInput) => Promise<TokenResult>>> = {
+  'nras-eat': verifyNras,
+  'ita-jwt': (input) => verifyCpuToken(ITA, input),
+  'maa-jwt': (input) => verifyCpuToken(MAA, input),
+}
 
 export function isTokenFormat(format: Format): format is TokenFormat {
   return Object.hasOwn(VERIFIERS, format)
