@@ -10,6 +10,7 @@ import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { check } from './evidence/check.ts'
 import { loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
+import { isTokenFormat } from './evidence/tokens/verify.ts'
 import { FORMATS, type Format } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
 import type { Check, Group, Verdict } from './verdict.ts'
@@ -119,7 +120,8 @@ async function verifyParsed(
 
 function formatOf({ cpu }: EvidenceBundle): Format {
   const format = FORMATS.find((f) => f === cpu.format)
-  if (format === undefined || format === 'bundle')
+  // What a service says instead of evidence is for the caller to ask for, not for a bundle.
+  if (format === undefined || format === 'bundle' || isTokenFormat(format))
     throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${cpu.format}`, { at: 'bundle.cpu' })
   return format
 }

@@ -20,6 +20,9 @@ const NONCE_SIZE = 32
 const SHA256_SIZE = 32
 const AT = 'nras'
 
+/** What certificate chains inside of a device's claims must say (claims of version 3.0). */
+const GOOD: Readonly<Record<string, string>> = { 'x-nvidia-cert-status': 'valid', 'x-nvidia-cert-ocsp-status': 'good' }
+
 /** A detached EAT: one token about the whole, which names one about each device by its digest. */
 interface DetachedEat {
   readonly overall: Jwt
@@ -62,7 +65,7 @@ export async function verifyNras(input: TokenInput): Promise<TokenResult> {
       'policy.overall-result',
       claims.value('x-nvidia-overall-att-result') === true,
       'true',
-      `${String(claims.value('x-nvidia-overall-att-result'))}`,
+      said(claims.value('x-nvidia-overall-att-result')),
     ),
     ...submodules.flatMap(([name, jwt]) => submoduleChecks(name, jwt.claims, eatNonce)),
     distinctCheck(devices),
@@ -167,7 +170,7 @@ function submoduleChecks(name: string, claims: JsonFields, nonce: Uint8Array): r
       `freshness.${ruleOf(name)}`,
       isFresh,
       `nonce of the whole, found in the report: ${toHex(nonce)}`,
-      `${textOf(claims, 'eat_nonce')}, match ${String(nonceMatch)}`,
+      `${textOf(claims, 'eat_nonce')}, match ${said(nonceMatch)}`,
     ),
   ]
 }
@@ -177,14 +180,12 @@ function faultOf(claims: JsonFields, prefix: string): string | null {
   for (const name of claims.names) {
     const value = claims.value(name)
     if (value === false || name === 'x-nvidia-error-details') return `${prefix}${name}`
-    if (Object.hasOwn(GOOD, name) && value !== GOOD[name]) return `${prefix}${name} ${String(value)}`
+    if (Object.hasOwn(GOOD, name) && value !== GOOD[name]) return `${prefix}${name} ${said(value)}`
     const inner = isJsonObject(value) ? faultOf(claims.fields(name), `${name}.`) : null
     if (inner !== null) return inner
   }
   return null
 }
-
-const GOOD: Readonly<Record<string, string>> = { 'x-nvidia-cert-status': 'valid', 'x-nvidia-cert-ocsp-status': 'good' }
 
 /** One device that is shown twice is one device. */
 function distinctCheck(devices: readonly SubmoduleFields[]): Check {
@@ -208,6 +209,11 @@ function describeSubmodule(name: string, claims: JsonFields): SubmoduleFields {
 /** `GPU-0` as rules are spelled. */
 function ruleOf(name: string): string {
   return name.toLowerCase()
+}
+
+/** A value in words, whatever it is. */
+function said(value: JsonValue | undefined): string {
+  return typeof value === 'object' && value !== null ? 'a list or an object' : `${value}`
 }
 
 /** Null where the service says nothing or no text. */

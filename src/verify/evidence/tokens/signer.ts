@@ -21,14 +21,16 @@ export interface Signers {
   readonly algorithms: readonly TokenAlgorithm[]
 }
 
-/** Why a signature does not hold, `null` when it does; `unknown` when no signers were named. */
-type Finding = null | 'unknown' | string
+const NO_SIGNERS = 'no signers were named'
 
-/** Whether one of the named keys signed: the one that the token names, with an algorithm that its issuer uses. */
-async function findFault(jwt: Jwt, { keys, algorithms }: Signers, cache: VerifyCache): Promise<Finding> {
+/**
+ * Why none of the named keys signed: wanted is the one that the token names, with an algorithm that its issuer uses. Null when it
+ * did.
+ */
+async function findFault(jwt: Jwt, { keys, algorithms }: Signers, cache: VerifyCache): Promise<string | null> {
   const algorithm = algorithms.find((name) => name === jwt.alg)
   if (algorithm === undefined) return `alg ${JSON.stringify(jwt.alg)}`
-  if (keys.length === 0) return 'unknown'
+  if (keys.length === 0) return NO_SIGNERS
   const named = keys.filter((key) => key.kid !== null && key.kid === jwt.kid && (key.alg === null || key.alg === algorithm))
   if (named.length === 0) return `key ${JSON.stringify(jwt.kid)} is none of the ${keys.length} named`
   for (const key of named) {
@@ -48,7 +50,7 @@ export async function signatureCheck(
   const want = `${signers.algorithms.join(' or ')} by a key of a set that was named as trust anchor`
   for (const [name, jwt] of tokens) {
     const fault = await findFault(jwt, signers, cache)
-    if (fault === 'unknown') return unknown(rule, want, 'no signers were named')
+    if (fault === NO_SIGNERS) return unknown(rule, want, fault)
     if (fault !== null) return check(rule, false, want, `${name}: ${fault}`)
   }
   return check(rule, true, want, tokens.length === 1 ? 'verifies' : `${tokens.length} verify`)
