@@ -6,6 +6,7 @@ import { evidenceTargets } from './targets-evidence.mjs'
 import { formatTargets } from './targets-formats.mjs'
 import { logTargets } from './targets-log.mjs'
 import { nvidiaTargets } from './targets-nvidia.mjs'
+import { tokenTargets } from './targets-tokens.mjs'
 import { verifyTargets } from './targets-verify.mjs'
 
 /** `open(context)` gives `{seeds, run}`; context is `{load, tolerate}`, see worker.mjs. */
@@ -16,5 +17,6 @@ export const targets = [
   ...nvidiaTargets,
   ...logTargets,
   ...documentTargets,
+  ...tokenTargets,
   ...verifyTargets,
 ]

@@ -12,7 +12,8 @@ import { MAX_EVENT_LOG_SIZE } from '../verify/evidence/tdx/event-log/tcg-log.ts'
 import { isBundle } from '../verify/evidence/unwrap.ts'
 import { type Check, exitCodeOf, type Group, type Verdict, type Verified } from '../verify/verdict.ts'
 import { type BundleClaims, evaluationNumberOf, verifyBundle } from '../verify/verify-bundle.ts'
-import { type EvidenceClaims, verifyEvidence } from '../verify/verify-evidence.ts'
+import { verifyEvidence } from '../verify/verify-evidence.ts'
+import { type CpuClaims, type EvidenceClaims, isCpuClaims } from '../verify/verify-format.ts'
 import type { VerifyCommand } from './commands/verify.ts'
 import { type NamedFile, readEvidence, readPaths, readUpTo } from './evidence-files.ts'
 import type { Output } from './output.ts'
@@ -89,12 +90,14 @@ function byMeasurement(verdict: AnyVerdict, measurement: Uint8Array, allow: read
 /** A policy is asked about verified claims alone. Bare evidence is bound to nothing and says nothing of a place. */
 function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown }: Request): AnyVerdict {
   if (verdict.decision === 'reject') return { ...verdict, notChecked: [...verdict.notChecked, 'policy'] }
-  return widen(verdict, appraisePolicy(appraisedOf(verdict.claims), policy, at), allowUnknown)
+  const { format, claims } = verdict
+  if ('cpu' in claims) return widen(verdict, appraisePolicy(claims, policy, at), allowUnknown)
+  if (isCpuClaims(format, claims)) return widen(verdict, appraisePolicy(appraisedOf(claims), policy, at), allowUnknown)
+  return widen(verdict, [check('policy.evidence', false, 'evidence of a machine, or a bundle with it', format)], allowUnknown)
 }
 
-/** This is only asked of evidence that verified, in a bundle or bare. */
-function appraisedOf(claims: Verified<BundleClaims> | Verified<EvidenceClaims>): Verified<AppraisedClaims> {
-  if ('cpu' in claims) return claims
+/** This is only asked of evidence that verified. */
+function appraisedOf(claims: Verified<CpuClaims>): Verified<AppraisedClaims> {
   const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime: null }
   return { ...bare, ...claims, cpu: claims } as unknown as Verified<AppraisedClaims>
 }

@@ -2,7 +2,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { AttestError } from '../verify/errors.ts'
 import { createVerifyCache } from '../verify/evidence/cache.ts'
-import { type Collateral, loadCollateral } from '../verify/evidence/collateral.ts'
+import { type Collateral, type CollateralItem, loadCollateral } from '../verify/evidence/collateral.ts'
+import { loadTrustAnchors, type TrustAnchors } from '../verify/evidence/trust-anchors.ts'
+import type { VerifyOptions } from '../verify/evidence/types.ts'
 import { verifyEvidence } from '../verify/verify-evidence.ts'
 import type { Answer, LoadedItems, PoolVerifyOptions, ToWorker } from './protocol.ts'
 
@@ -10,8 +12,8 @@ const port = parentPort
 if (port === null) throw new Error('runs in a worker thread only')
 
 const cache = createVerifyCache((workerData as { readonly cacheBytes: number }).cacheBytes)
-/** Raw bytes beside what they hold: items that cannot be read are an answer about each evidence, as without a pool. */
-const kept = new Map<number, Collateral | readonly Uint8Array[]>()
+/** Items by their number, and what they hold once they were asked for. */
+const kept = new Map<number, { readonly items: readonly Uint8Array[]; collateral?: Collateral; anchors?: TrustAnchors }>()
 let last: Promise<void> = Promise.resolve()
 
 // One message after the other: what was loaded must be there for the evidence that follows.
@@ -21,7 +23,7 @@ port.on('message', (message: ToWorker) => {
 
 async function handle(message: ToWorker): Promise<void> {
   if (message.kind === 'load') {
-    kept.set(message.id, await loadOrKeep(message.items))
+    kept.set(message.id, { items: message.items })
     return
   }
   const answers: Answer[] = []
@@ -29,33 +31,46 @@ async function handle(message: ToWorker): Promise<void> {
   port?.postMessage(answers)
 }
 
-async function loadOrKeep(items: readonly Uint8Array[]): Promise<Collateral | readonly Uint8Array[]> {
-  try {
-    return await loadCollateral(
-      items.map((bytes, i) => ({ name: `collateral[${i}]`, bytes })),
-      cache,
-    )
-  } catch (error) {
-    if (error instanceof AttestError) return items
-    throw error
-  }
-}
-
 async function answer(input: Uint8Array, options: PoolVerifyOptions): Promise<Answer> {
   try {
-    const { collateral, trustAnchors } = options
-    return {
-      verdict: await verifyEvidence(input, { ...options, collateral: itemsOf(collateral), trustAnchors: itemsOf(trustAnchors), cache }),
-    }
+    const collateral = await collateralOf(options.collateral)
+    const trustAnchors = await anchorsOf(options.trustAnchors)
+    return { verdict: await verifyEvidence(input, { ...options, collateral, trustAnchors, cache }) }
   } catch (error) {
     if (error instanceof AttestError) return { code: error.code, message: error.message, at: error.at }
     return { code: 'INTERNAL', message: 'verification failed', at: undefined }
   }
 }
 
-function itemsOf(items: readonly Uint8Array[] | LoadedItems): Collateral | readonly Uint8Array[] {
-  if (!('loaded' in items)) return items
-  const found = kept.get(items.loaded)
-  if (found === undefined) throw new AttestError('USAGE', 'items of another pool, or of one that was closed')
-  return found
+/** Items that cannot be read stay as they are: that is an answer about each evidence, as without a pool. */
+async function collateralOf(given: PoolVerifyOptions['collateral']): Promise<VerifyOptions['collateral']> {
+  if (!('loaded' in given)) return given
+  const entry = entryOf(given)
+  try {
+    entry.collateral ??= await loadCollateral(named('collateral', entry.items), cache)
+  } catch (error) {
+    if (!(error instanceof AttestError)) throw error
+  }
+  return entry.collateral ?? entry.items
+}
+
+async function anchorsOf(given: PoolVerifyOptions['trustAnchors']): Promise<VerifyOptions['trustAnchors']> {
+  if (!('loaded' in given)) return given
+  const entry = entryOf(given)
+  try {
+    entry.anchors ??= await loadTrustAnchors(named('trust anchor', entry.items), cache)
+  } catch (error) {
+    if (!(error instanceof AttestError)) throw error
+  }
+  return entry.anchors ?? entry.items
+}
+
+function entryOf({ loaded }: LoadedItems): NonNullable<ReturnType<typeof kept.get>> {
+  const entry = kept.get(loaded)
+  if (entry === undefined) throw new AttestError('USAGE', 'items of another pool, or of one that was closed')
+  return entry
+}
+
+function named(kind: string, items: readonly Uint8Array[]): CollateralItem[] {
+  return items.map((bytes, i) => ({ name: `${kind}[${i}]`, bytes }))
 }

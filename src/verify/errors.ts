@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   EVIDENCE_UNRECOGNIZED: { exit: 3, fix: 'Name the format with --format.' },
   ENCODING_INVALID: { exit: 3, fix: 'Check the encoding: strict hex, base64 or base64url without line noise.' },
   DER_MALFORMED: { exit: 3, fix: 'The input is not strict DER; export the certificate or CRL again.' },
+  CBOR_MALFORMED: { exit: 3, fix: 'The input is not CBOR as its format allows it; fetch the evidence again.' },
   CERTIFICATE_MALFORMED: { exit: 3, fix: 'The input is not a well-formed X.509 certificate or CRL.' },
   JSON_MALFORMED: { exit: 3, fix: 'The document is not JSON.' },
   JSON_NOT_CANONICAL: { exit: 3, fix: 'The document must be canonical JSON (RFC 8785), byte for byte.' },

@@ -29,6 +29,16 @@ export * from './documents/statement.ts'
 export * from './documents/trust.ts'
 export * from './documents/use-slot.ts'
 export { AttestError, ERROR_CODES, type ErrorCode, type ErrorPlace } from './errors.ts'
+export type { CcaRequirements, ComponentValue } from './evidence/arm-cca/appraise.ts'
+export type {
+  CcaClaims,
+  CcaParsed,
+  PlatformFields as CcaPlatformFields,
+  PsaClaims,
+  PsaParsed,
+  RealmFields,
+  SoftwareComponentFields,
+} from './evidence/arm-cca/claims.ts'
 export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 export {
   type CertificateChain,
@@ -55,6 +65,8 @@ export { type PckConfiguration, type PckExtension, parsePckExtension } from './e
 export { type BodyKind, parseQuote, type Quote, type QuoteHeader } from './evidence/dcap/quote.ts'
 export type { TcbStatus } from './evidence/dcap/tcb-status.ts'
 export type { EarlyOutlook, Expiry, Forecast } from './evidence/forecast.ts'
+export type { NitroRequirements, PcrValues } from './evidence/nitro/appraise.ts'
+export type { NitroCertificateFields, NitroClaims, NitroParsed } from './evidence/nitro/claims.ts'
 export type { NvidiaRequirements } from './evidence/nvidia/appraise.ts'
 export type { Architecture } from './evidence/nvidia/architecture.ts'
 export type { DeviceClaims, DeviceIdentity, DeviceParsed, OpaqueField } from './evidence/nvidia/claims.ts'
@@ -83,6 +95,9 @@ export type { EventContent } from './evidence/tdx/event-log/content.ts'
 export type { MeasuredEvent, RegisterName } from './evidence/tdx/event-log/replay.ts'
 export type { TdReferenceName, TdxRequirements } from './evidence/tdx/requirements.ts'
 export { TdReport, type TdReportField } from './evidence/tdx/td-report.ts'
+export type { SubmoduleFields, TokenClaims, TokenParsed, TokenVerifier } from './evidence/tokens/claims.ts'
+export type { TokenRequirements } from './evidence/tokens/types.ts'
+export { type KeyAnchor, loadTrustAnchors, type TrustAnchors } from './evidence/trust-anchors.ts'
 export { type CommonClaims, FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
 export { encodeCanonical, type Json, parseCanonical } from './formats/canonical-json.ts'
@@ -95,6 +110,7 @@ export * from './receipt/index.ts'
 export * from './tlog/index.ts'
 export { AMD_HIERARCHIES, type AmdAuthority, type AmdHierarchy, type AmdProduct } from './trust/amd.ts'
 export type { Anchor } from './trust/anchor.ts'
+export { AWS_NITRO_ROOT } from './trust/aws.ts'
 export { INTEL_SGX_ROOT } from './trust/intel.ts'
 export { NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT } from './trust/nvidia.ts'
 export {
@@ -110,4 +126,5 @@ export {
   type Verified,
 } from './verdict.ts'
 export { type BundleClaims, type BundleOptions, type BundleParsed, type BundleVerdict, verifyBundle } from './verify-bundle.ts'
-export { type EvidenceClaims, type EvidenceParsed, type EvidenceVerdict, verifyEvidence } from './verify-evidence.ts'
+export { type EvidenceVerdict, verifyEvidence } from './verify-evidence.ts'
+export type { CpuClaims, EvidenceClaims, EvidenceParsed } from './verify-format.ts'

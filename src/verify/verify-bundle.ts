@@ -11,10 +11,11 @@ import { check } from './evidence/check.ts'
 import { loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import type { Forecast } from './evidence/forecast.ts'
-import { FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
+import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
 import type { Check, Group, Verdict } from './verdict.ts'
-import { type EvidenceClaims, type EvidenceParsed, verifyEvidence } from './verify-evidence.ts'
+import { verifyEvidence } from './verify-evidence.ts'
+import { type CpuClaims, type EvidenceParsed, isCpuClaims, isCpuFormat } from './verify-format.ts'
 
 /** What a caller asks of {@link verifyBundle}. */
 export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx'> {
@@ -110,25 +111,26 @@ async function verifyParsed(
   const common = { format: 'bundle', parsed, checks, notChecked: [...notChecked, ...cpu.notChecked.filter((n) => n !== 'measurement')] }
   const { forecast } = cpu
   if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error, forecast }
+  const { claims: proven } = cpu
+  if (!isCpuClaims(cpu.format, proven)) throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${cpu.format}`, { at: 'bundle.cpu' })
   const claims: BundleClaims = {
-    ...commonClaims(cpu.claims),
+    ...commonClaims(proven),
     bindingGrade: 'committed',
     placementGrade: 'none',
-    tcbEvaluationDataNumber: evaluationNumberOf(cpu.claims),
+    tcbEvaluationDataNumber: evaluationNumberOf(proven),
     collateralTime: await oldestCollateral(collateral, cache),
     binding,
     bindingDigest: toBase64Url(await crypto.digest('SHA-256', bundle.binding)),
     evidence: await evidenceDigest(bundle),
     config,
-    cpu: cpu.claims,
+    cpu: proven,
   }
   return Object.assign(conclude({ ...common, claims }, options.allowUnknown), { forecast })
 }
 
-function formatOf({ cpu }: EvidenceBundle): Format {
-  const format = FORMATS.find((f) => f === cpu.format)
-  if (format === undefined || format === 'bundle')
-    throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${cpu.format}`, { at: 'bundle.cpu' })
+/** What a service says instead of evidence is for the caller to ask for, not for a bundle. */
+function formatOf({ cpu: { format } }: EvidenceBundle): Format {
+  if (!isCpuFormat(format)) throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format}`, { at: 'bundle.cpu' })
   return format
 }
 
@@ -166,12 +168,12 @@ function commonClaims({
   debug,
   tcbStatus,
   simulated,
-}: EvidenceClaims): Pick<BundleClaims, 'tee' | 'measurement' | 'reportData' | 'debug' | 'tcbStatus' | 'simulated'> {
+}: CpuClaims): Pick<BundleClaims, 'tee' | 'measurement' | 'reportData' | 'debug' | 'tcbStatus' | 'simulated'> {
   return { tee, measurement, reportData, debug, tcbStatus, simulated }
 }
 
 /** The lower one of TCB info and QE identity. */
-export function evaluationNumberOf(claims: EvidenceClaims): number | null {
+export function evaluationNumberOf(claims: CpuClaims): number | null {
   if (!('tcb' in claims) || claims.tcb === null) return null
   return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
 }

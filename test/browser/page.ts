@@ -40,7 +40,7 @@ export async function openVerifierPage(executablePath: string, script: string): 
 
 function taskOf({ input, options }: EvidenceCase): Task {
   const { collateral, trustAnchors, eventLogs = [], at, ...rest } = options
-  if (!Array.isArray(trustAnchors)) throw new Error('roots cross to the page as bytes')
+  if (!('map' in trustAnchors)) throw new Error('roots cross to the page as bytes')
   const texts = { collateral: collateral.map(toBase64), trustAnchors: trustAnchors.map(toBase64), eventLogs: eventLogs.map(toBase64) }
   return { input: toBase64(input), ...texts, at: at.toISOString(), rest }
 }

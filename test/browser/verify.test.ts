@@ -6,6 +6,7 @@ import { evidenceCases as snpCases } from '../vectors/sev-snp/cases.ts'
 import { type Bundle, bundleVerify, chromiumPath } from './bundle.ts'
 import { openVerifierPage, type VerifierPage } from './page.ts'
 import { simulatedIntelCases, simulatedSnpCases } from './simulated-cases.ts'
+import { realTokenCases, simulatedTokenCases } from './token-cases.ts'
 
 const executablePath = chromiumPath()
 const cache = createVerifyCache()
@@ -18,7 +19,7 @@ beforeAll(async () => {
 
 describe('sealgate/verify for browsers', () => {
   it('holds nothing of Node, and no package that it does not need', () => {
-    expect(bundle.inputs.filter((path) => !/^(dist\/verify|node_modules\/(zod|jose))\//.test(path))).toEqual([])
+    expect(bundle.inputs.filter((path) => !/^(dist\/verify|node_modules\/(zod|jose|cbor2|saxes|xmlchars))\//.test(path))).toEqual([])
     expect(bundle.inputs).toContain('dist/verify/crypto/web.js')
     expect(bundle.inputs).not.toContain('dist/verify/crypto/node.js')
     expect(bundle.script).not.toMatch(/["']node:|\brequire\(/)
@@ -29,9 +30,11 @@ const ROOMS: Readonly<Record<string, readonly EvidenceCase[]>> = {
   'SEV-SNP, simulated': simulatedSnpCases(),
   'TDX, simulated': await simulatedIntelCases('tdx'),
   'SGX, simulated': await simulatedIntelCases('sgx'),
+  'Nitro, Arm, tokens, simulated': simulatedTokenCases(),
   'SEV-SNP': snpCases(),
   TDX: dcapCases('tdx'),
   SGX: dcapCases('sgx'),
+  'Nitro, Arm, tokens': realTokenCases(),
 }
 
 describe.skipIf(executablePath === null)('in a page', () => {

@@ -2,7 +2,7 @@ import { createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 
 import { createRequire } from 'node:module'
 import { intelFields } from '../../../dist/sim/index.js'
 import { attestIntel, createIntelKeys, signQuote } from '../../../dist/sim/intel/intel.js'
-import { createVerifyCache, loadCollateral, parseQuote, verifyEvidence } from '../../../dist/verify/index.js'
+import { createVerifyCache, loadCollateral, loadTrustAnchors, parseQuote, verifyEvidence } from '../../../dist/verify/index.js'
 import { interleave } from '../interleave.mjs'
 
 const AT = new Date('2026-06-15T12:00:00Z')
@@ -34,6 +34,8 @@ async function world(tee) {
   }
 }
 
+const named = (items) => items.map((bytes, i) => ({ name: `${i}`, bytes }))
+
 /** Verifies quotes in turn and insists that each is accepted. */
 function verifier(quotes, options) {
   let next = 0
@@ -46,12 +48,7 @@ function verifier(quotes, options) {
 
 /** What a gateway has at hand: everything loaded once, one cache. */
 async function known({ collateral, root }, cache) {
-  const load = (items) =>
-    loadCollateral(
-      items.map((bytes, i) => ({ name: `${i}`, bytes })),
-      cache,
-    )
-  return { collateral: await load(collateral), trustAnchors: await load([root]), cache }
+  return { collateral: await loadCollateral(named(collateral), cache), trustAnchors: await loadTrustAnchors(named([root]), cache), cache }
 }
 
 /** A cache that has never seen a quoting enclave, however often it comes. */

@@ -1,7 +1,7 @@
 import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
 import { attest, createSimulatedPlatform } from '../../../dist/sim/index.js'
 import { crypto } from '../../../dist/verify/crypto/node.js'
-import { createVerifyCache, loadCollateral, verifyEvidence } from '../../../dist/verify/index.js'
+import { createVerifyCache, loadCollateral, loadTrustAnchors, verifyEvidence } from '../../../dist/verify/index.js'
 import { interleave } from '../interleave.mjs'
 
 const AT = new Date('2026-01-01T00:00:00Z')
@@ -13,6 +13,8 @@ async function world() {
   const evidence = Array.from({ length: REPORTS }, () => attest(platform, { reportData: randomBytes(64), measurement }))
   return { reports: evidence.map((e) => e.report), collateral: evidence[0].endorsements, trustAnchors: [platform.root.certificate] }
 }
+
+const named = (items) => items.map((bytes, i) => ({ name: `${i}`, bytes }))
 
 function verifier(reports, options) {
   let next = 0
@@ -54,12 +56,14 @@ async function signaturesOf(run) {
 export async function warm() {
   const { reports, collateral, trustAnchors } = await world()
   const cache = createVerifyCache()
-  const load = (items) =>
-    loadCollateral(
-      items.map((bytes, i) => ({ name: `${i}`, bytes })),
+  return interleave(
+    verifier(reports, {
+      collateral: await loadCollateral(named(collateral), cache),
+      trustAnchors: await loadTrustAnchors(named(trustAnchors), cache),
       cache,
-    )
-  return interleave(verifier(reports, { collateral: await load(collateral), trustAnchors: await load(trustAnchors), cache }), bare(P384))
+    }),
+    bare(P384),
+  )
 }
 
 /** Everything each time, from bytes: chain, CRL, extensions, report. */

@@ -1,7 +1,7 @@
 import type { BindingGrade, PlacementGrade, Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import { allowUnknown, type Check, type Verified } from '../verdict.ts'
-import type { EvidenceClaims } from '../verify-evidence.ts'
+import type { CpuClaims } from '../verify-format.ts'
 import { appraiseRequirements } from './requirements.ts'
 import { unixSeconds } from './time-rules.ts'
 
@@ -19,7 +19,7 @@ export interface AppraisedClaims {
   /** When the oldest dated collateral (CRL, TCB info) was made, seconds since the epoch; null when none was needed or given. */
   readonly collateralTime: number | null
   /** Of the CPU's evidence, field by field. */
-  readonly cpu: EvidenceClaims
+  readonly cpu: CpuClaims
 }
 
 const BINDING_GRADES: readonly BindingGrade[] = ['none', 'nonce', 'committed', 'link']

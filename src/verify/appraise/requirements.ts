@@ -4,10 +4,10 @@ import { appraiseSnp } from '../evidence/sev-snp/appraise-claims.ts'
 import { appraiseEnclave } from '../evidence/sgx/appraise.ts'
 import { appraiseTd } from '../evidence/tdx/appraise.ts'
 import type { Check } from '../verdict.ts'
-import type { EvidenceClaims } from '../verify-evidence.ts'
+import type { CpuClaims } from '../verify-format.ts'
 
 /** What a policy asks of the CPU's evidence by its kind. Requirements for other kinds are not asked; none is the strict default. */
-export function appraiseRequirements(cpu: EvidenceClaims, { sevSnp = {}, tdx = {}, sgx = {} }: Requirements): readonly Check[] {
+export function appraiseRequirements(cpu: CpuClaims, { sevSnp = {}, tdx = {}, sgx = {} }: Requirements): readonly Check[] {
   switch (cpu.tee) {
     case 'sev-snp':
       return appraiseSnp(cpu, sevSnp)
@@ -15,7 +15,9 @@ export function appraiseRequirements(cpu: EvidenceClaims, { sevSnp = {}, tdx = {
       return [appraiseTcb(cpu.tcb, tdx), ...appraiseTd(cpu, tdx)]
     case 'sgx':
       return [appraiseTcb(cpu.tcb, sgx), ...appraiseEnclave(cpu, sgx)]
-    default:
+    case 'nitro':
+    case 'arm-cca':
+    case 'arm-psa':
       return []
   }
 }

@@ -4,6 +4,7 @@ import type { TcbStatus } from './dcap/tcb-status.ts'
 /** One thing that a verdict rests upon and the last instant at which it holds. */
 export interface Expiry {
   readonly what:
+    | 'leaf'
     | 'vek'
     | 'issuer'
     | 'crl'

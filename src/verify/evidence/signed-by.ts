@@ -32,8 +32,8 @@ export function isSignedBy(cache: VerifyCache, signed: SignedBytes, key: KeyByte
   })
 }
 
-/** Null for a key of another kind: it cannot have made a signature of this scheme. */
-async function importFitting(cache: VerifyCache, scheme: SignatureScheme, key: KeyBytes): Promise<PublicKey | null> {
+/** As {@link importKey}; null for a key of another kind: it cannot have made a signature of this scheme. */
+export async function importFitting(cache: VerifyCache, scheme: SignatureScheme, key: KeyBytes): Promise<PublicKey | null> {
   try {
     return await importKey(cache, scheme, key)
   } catch (error) {

@@ -1,10 +1,14 @@
 import type { Group } from '../verdict.ts'
+import type { CcaRequirements } from './arm-cca/appraise.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
+import type { NitroRequirements } from './nitro/appraise.ts'
 import type { NvidiaRequirements } from './nvidia/appraise.ts'
 import type { SnpRequirements } from './sev-snp/requirements.ts'
 import type { SgxRequirements } from './sgx/requirements.ts'
 import type { TdxRequirements } from './tdx/requirements.ts'
+import type { TokenRequirements } from './tokens/types.ts'
+import type { TrustAnchors } from './trust-anchors.ts'
 
 /** Formats of evidence by the names of the command line. */
 export const FORMATS = [
@@ -40,18 +44,22 @@ export interface CommonClaims {
 
 /** What a caller asks of {@link verifyEvidence}. */
 export interface VerifyOptions {
-  /** `auto`, the default, goes by content. */
+  /** `auto`, the default, goes by content and takes no tokens of vendors' services: those are accepted by name alone. */
   readonly format?: Format | 'auto'
   /**
    * Certificates, chains and CRLs, PEM or DER, OCSP responses, Intel's collateral as JSON and NVIDIA's manifests, each recognised by content. They never add
    * trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
-  /** Root certificates of simulators, PEM or DER, or loaded once like collateral. What verifies under one has `simulated: true`. */
-  readonly trustAnchors: readonly Uint8Array[] | Collateral
+  /**
+   * What is trusted beside the vendors' built-in roots. Root certificates of simulators, PEM or DER: what verifies under one has
+   * `simulated: true`. Public keys, PEM, JWK, a JWK set or COSE_Key: attestation keys of Arm platforms, signers of tokens. Who
+   * calls often with the same loads it once: {@link loadTrustAnchors}.
+   */
+  readonly trustAnchors: readonly Uint8Array[] | TrustAnchors
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
-  /** REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right. Not given: stands in `notChecked`. */
+  /** REPORT_DATA or challenge that is wanted: 1 to 64 bytes, zero-padded on the right; Nitro: `nonce` as it is. Not given: stands in `notChecked`. */
   readonly nonce?: Uint8Array
   /** Launch measurement that is wanted. Not given: stands in `notChecked`. */
   readonly measurement?: Uint8Array
@@ -65,6 +73,12 @@ export interface VerifyOptions {
   readonly sgx?: SgxRequirements
   /** Rules for NVIDIA GPUs and switches beyond the default. */
   readonly nvidia?: NvidiaRequirements
+  /** Rules for AWS Nitro enclaves beyond the default. */
+  readonly nitro?: NitroRequirements
+  /** Rules for Arm CCA and PSA tokens beyond the default. */
+  readonly armCca?: CcaRequirements
+  /** Rules for tokens of vendors' services beyond the default. */
+  readonly tokens?: TokenRequirements
   /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */

@@ -1,8 +1,11 @@
 import * as z from 'zod'
 import { utf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { looksLikeCca } from './arm-cca/parse.ts'
+import { looksLikePsa } from './arm-cca/psa.ts'
 import { isJsonObject, parseStrictJson } from './dcap/json.ts'
 import { teeOfQuote } from './dcap/quote.ts'
+import { looksLikeNitro } from './nitro/parse.ts'
 import { formatOfDevices, looksLikeEvidenceList } from './nvidia/evidence-list.ts'
 import { guessKind, looksLikeDeviceReport } from './nvidia/parse.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
@@ -23,6 +26,12 @@ export const MAX_EVIDENCE_SIZE: number = 8 * 1024 * 1024
 /** Values of configfs-tsm's `provider` (Linux Documentation/ABI/testing/configfs-tsm). */
 const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_guest: 'tdx', arm_cca_guest: 'arm-cca' }
 
+/** Formats without wrappers of their own. */
+const BARE: readonly Format[] = ['tdx', 'sgx', 'nitro', 'arm-cca', 'nvidia-gpu', 'nvidia-switch']
+
+/** Text that is read as it stands. Only who names the format gets it read: in `auto` a token is nothing that is known. */
+const TOKENS: readonly Format[] = ['nras-eat', 'ita-jwt', 'maa-jwt']
+
 /** Attributes of one configfs-tsm report as JSON, blobs in base64 or base64url. Others are not looked at. */
 const tsmSchema = z.object({ provider: z.string().optional(), outblob: z.string(), auxblob: z.string().optional() })
 
@@ -35,6 +44,7 @@ export function unwrapEvidence(input: Uint8Array, format: Format | 'auto'): Unwr
   if (input.length === 0) throw new AttestError('EVIDENCE_TRUNCATED', 'the input is empty', { at: 'evidence' })
   if (input.length > MAX_EVIDENCE_SIZE)
     throw new AttestError('EVIDENCE_UNRECOGNIZED', `larger than ${MAX_EVIDENCE_SIZE} bytes`, { at: 'evidence' })
+  if (format !== 'auto' && TOKENS.includes(format)) return { format, evidence: input, endorsements: [] }
   const text = printableText(input)
   if (format === 'auto' && isBundle(input))
     throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
@@ -50,11 +60,8 @@ export function isBundle(input: Uint8Array): boolean {
   return text?.startsWith('{') === true && text.includes('"sealgate/evidence-bundle/v1"')
 }
 
-/** Formats whose evidence has no wrapper of its own. */
-const AS_IS: ReadonlySet<Format> = new Set(['tdx', 'sgx', 'nvidia-gpu', 'nvidia-switch'])
-
 function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
-  if (AS_IS.has(format)) return { format, evidence: bytes, endorsements }
+  if (BARE.includes(format)) return { format, evidence: bytes, endorsements }
   if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
   const { report, certificates } = unwrapSnp(bytes)
   return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
@@ -65,6 +72,8 @@ function detect(bytes: Uint8Array): Format {
   if (looksLikeDeviceReport(bytes)) return `nvidia-${guessKind(bytes)}`
   const tee = teeOfQuote(bytes)
   if (tee !== null) return tee
+  if (looksLikeCca(bytes) || looksLikePsa(bytes)) return 'arm-cca'
+  if (looksLikeNitro(bytes)) return 'nitro'
   throw new AttestError('EVIDENCE_UNRECOGNIZED', 'the content is no evidence that is known here', { at: 'evidence' })
 }
 

@@ -22,6 +22,11 @@ export function checkCertificateWindow(rule: Check['rule'], window: Window, now:
   return { rule, outcome: isWithin(window, now.ms) ? 'pass' : 'fail', want: window.text, got: now.text }
 }
 
+/** The same for a window that nothing keeps. */
+export function checkSpan(rule: Check['rule'], notBefore: number, notAfter: number, now: Now): Check {
+  return checkCertificateWindow(rule, windowOf(notBefore, notAfter), now)
+}
+
 /** A document outside of its window was true at another time; what is true now is not known. */
 export function checkDocumentWindow(rule: Check['rule'], window: Window, now: Now): Check {
   return { rule, outcome: isWithin(window, now.ms) ? 'pass' : 'unknown', want: window.text, got: now.text }

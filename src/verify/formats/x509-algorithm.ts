@@ -20,7 +20,7 @@ const SIMPLE: Readonly<Record<string, { readonly scheme: SignatureScheme; readon
 const ECDSA_SIZE: Partial<Record<SignatureScheme, number>> = { 'ecdsa-p256-sha256': 32, 'ecdsa-p384-sha384': 48 }
 
 /** SubjectPublicKeyInfo of an uncompressed P-384 point up to the 0x04 byte (RFC 5480 section 2). */
-const P384_SPKI_PREFIX = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
+export const P384_SPKI_PREFIX: Uint8Array = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
 const P384_SPKI_SIZE = 120
 
 /**

@@ -147,7 +147,7 @@ describe('a bundle is rejected:', () => {
   })
 
   it('in a format that is not known, or none of a CPU', async () => {
-    for (const format of ['auto', 'bundle', 'sev', 'tdx']) {
+    for (const format of ['auto', 'bundle', 'sev', 'tdx', 'nras-eat', 'ita-jwt', 'maa-jwt']) {
       const bundle = await bundleOf()
       const verdict = await verifyBundle({ ...bundle, cpu: { ...bundle.cpu, format } }, options)
       expect(verdict).toMatchObject({ decision: 'reject', authentic: false })

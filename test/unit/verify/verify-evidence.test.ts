@@ -137,8 +137,8 @@ describe('options', () => {
   })
 
   it('hold formats that are not supported yet, which are refused by name', async () => {
-    const verdict = await verifyEvidence(report, { ...options, format: 'nitro' })
-    expect(verdict).toMatchObject({ decision: 'reject', format: 'nitro', error: { code: 'EVIDENCE_UNSUPPORTED' } })
+    const verdict = await verifyEvidence(report, { ...options, format: 'tpm' })
+    expect(verdict).toMatchObject({ decision: 'reject', format: 'tpm', error: { code: 'EVIDENCE_UNSUPPORTED' } })
     expect(exitCodeOf(verdict.checks)).toBe(3)
   })
 })

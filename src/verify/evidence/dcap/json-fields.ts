@@ -22,6 +22,14 @@ export class JsonFields {
     return this.#object.members.has(name)
   }
 
+  get names(): readonly string[] {
+    return [...this.#object.members.keys()]
+  }
+
+  value(name: string): JsonValue | undefined {
+    return this.#object.members.get(name)
+  }
+
   fields(name: string): JsonFields {
     return new JsonFields(this.#get(name), this.#place(name))
   }
@@ -39,9 +47,9 @@ export class JsonFields {
     })
   }
 
-  text(name: string): string {
+  text(name: string, max: number = MAX_TEXT): string {
     const value = this.#get(name)
-    if (typeof value !== 'string' || value.length > MAX_TEXT) throw this.#invalid(name, 'want a text')
+    if (typeof value !== 'string' || value.length > max) throw this.#invalid(name, 'want a text')
     return value
   }
 

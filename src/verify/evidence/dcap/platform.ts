@@ -1,7 +1,8 @@
 import { crypto } from '#crypto'
-import { concat, equal, fromHex, isZero, toHex } from '../../bytes/bytes.ts'
+import { concat, equal, isZero, toHex } from '../../bytes/bytes.ts'
 import type { PublicKey } from '../../crypto/types.ts'
 import { AttestError } from '../../errors.ts'
+import { P256_SPKI_PREFIX } from '../../formats/ec-key.ts'
 import { parseCertificate } from '../../formats/x509.ts'
 import type { Check } from '../../verdict.ts'
 import { scopeOf } from '../authority.ts'
@@ -61,8 +62,6 @@ export interface Platform {
   readonly fields: PlatformFields
 }
 
-/** SubjectPublicKeyInfo of an uncompressed P-256 point up to its coordinates (RFC 5480 section 2). */
-const P256_SPKI_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
 const SCHEME = 'ecdsa-p256-sha256'
 const MAX_CERTIFICATES = 8
 const FACTS_SIZE = 64 * 1024

@@ -5,7 +5,8 @@ import { type AppraisedClaims, appraisePolicy, type Leniency, leniencyOf } from 
 import { type Policy, parsePolicy } from '../../../../src/verify/documents/policy.ts'
 import type { Requirements } from '../../../../src/verify/documents/requirements.ts'
 import { accepts, type Verified } from '../../../../src/verify/verdict.ts'
-import { type EvidenceClaims, type EvidenceVerdict, verifyEvidence } from '../../../../src/verify/verify-evidence.ts'
+import { type EvidenceVerdict, verifyEvidence } from '../../../../src/verify/verify-evidence.ts'
+import { type CpuClaims, isCpuClaims } from '../../../../src/verify/verify-format.ts'
 import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } from '../../../support/intel.ts'
 import { samplePolicy } from '../../../support/job-documents.ts'
 import { snpClaims } from '../../../support/snp-claims.ts'
@@ -15,7 +16,7 @@ const policyOf = (requirements: Requirements, allowUnknown: Policy['appraisal'][
   samplePolicy({ appraisal: { ...samplePolicy().appraisal, ...requirements, allowUnknown } })
 
 /** What a policy refuses of that evidence, beside what it asks of every TEE. */
-function refusedBy(policy: Policy, cpu: EvidenceClaims): readonly string[] {
+function refusedBy(policy: Policy, cpu: CpuClaims): readonly string[] {
   const claims = {
     ...{ tee: 'sev-snp', measurement: 'ab'.repeat(48), debug: false, simulated: true, bindingGrade: 'committed', placementGrade: 'none' },
     ...{ tcbEvaluationDataNumber: null, collateralTime: null, cpu },
@@ -62,9 +63,10 @@ describe('a policy on TDX and SGX', () => {
 
   const verify = (made: SimulatedCase, leniency: Leniency): Promise<EvidenceVerdict> =>
     verifyEvidence(made.quote, { collateral: collateralOf(made), trustAnchors: [made.root], at: AT, ...leniency })
-  async function claimsOf(made: SimulatedCase, leniency: Leniency): Promise<EvidenceClaims> {
+  async function claimsOf(made: SimulatedCase, leniency: Leniency): Promise<CpuClaims> {
     const verdict = await verify(made, leniency)
     if (verdict.decision === 'reject') throw new Error(verdict.error?.message)
+    if (!isCpuClaims(verdict.format, verdict.claims)) throw new Error(verdict.format)
     return verdict.claims
   }
 
@@ -104,7 +106,7 @@ describe('a policy on TDX and SGX', () => {
   })
 
   it('leaves a status that could not be worked out unknown', async () => {
-    const claims = { ...(await claimsOf(td, STRICT)), tcb: null } as EvidenceClaims
+    const claims = { ...(await claimsOf(td, STRICT)), tcb: null } as CpuClaims
     expect(refusedBy(policyOf({}), claims)).toEqual(['tcb.status'])
     expect(refusedBy(policyOf({}, ['tcb']), claims)).toEqual([])
   })

@@ -3,7 +3,7 @@ import { remember, type VerifyCache } from '../../cache.ts'
 import { check, type Now, unknown } from '../../check.ts'
 import type { KnownRim } from '../../collateral.ts'
 import { isSignedBy } from '../../signed-by.ts'
-import { checkCertificateWindow, windowOf } from '../../windows.ts'
+import { checkSpan } from '../../windows.ts'
 import { establishPath, type PathFacts } from '../path.ts'
 import type { NvidiaRoot } from '../roots.ts'
 
@@ -69,7 +69,7 @@ export function checkRim(facts: RimFacts | null, source: RimSource, version: str
   return [
     check(`signature.${source}-rim`, authentic, 'ECDSA P-384 with SHA-384 over the whole document', signatureText(facts)),
     check(`chain.${source}-rim`, isTrusted(path), 'signer under a trusted root', got),
-    checkCertificateWindow(`validity.${source}-rim`, windowOf(path.notBefore, path.notAfter), now),
+    checkSpan(`validity.${source}-rim`, path.notBefore, path.notAfter, now),
     check(`reference-values.${source}-rim`, rim.product === product, want, `${rim.product} ${rim.colloquialVersion}`),
   ]
 }
