@@ -18,6 +18,8 @@ import type { Output } from './output.ts'
 import { verdictLines } from './verdict-lines.ts'
 
 const MAX_POLICY_SIZE = 256 * 1024
+/** Formats whose registers an event log accounts for. */
+const REPLAYED: readonly string[] = ['tdx', 'tpm', 'azure-cvm']
 
 /** What claims of bare evidence and of bundles have in common. */
 type Claims = Pick<AppraisedClaims, 'tee' | 'measurement' | 'debug' | 'simulated'> & Partial<AppraisedClaims>
@@ -45,7 +47,7 @@ export async function verifyFile(output: Output, file: string, options: VerifyCo
     eventLogs: options.eventLog === undefined ? [] : [await readUpTo(options.eventLog, MAX_EVENT_LOG_SIZE)],
   }
   const found = await verifyAny(await readUpTo(file, MAX_EVIDENCE_SIZE), request)
-  if (options.eventLog !== undefined && found.format !== 'tdx') {
+  if (options.eventLog !== undefined && !REPLAYED.includes(found.format)) {
     throw new AttestError('EVIDENCE_UNSUPPORTED', `no event log is replayed for ${found.format} evidence`, { at: '--event-log' })
   }
   const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), collateral)

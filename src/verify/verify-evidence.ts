@@ -1,5 +1,8 @@
 import { AttestError } from './errors.ts'
 import { rootAnchor } from './evidence/authority.ts'
+import type { AzureClaims, AzureParsed } from './evidence/azure-cvm/claims.ts'
+import { type AzureParts, azureParts } from './evidence/azure-cvm/parts.ts'
+import { type AzureResult, verifyAzureCvm } from './evidence/azure-cvm/verify.ts'
 import { createVerifyCache, remember, type VerifyCache } from './evidence/cache.ts'
 import { nowAt } from './evidence/check.ts'
 import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } from './evidence/collateral.ts'
@@ -13,14 +16,17 @@ import type { SgxClaims, SgxParsed } from './evidence/sgx/claims.ts'
 import { type SgxResult, verifySgxQuote } from './evidence/sgx/verify.ts'
 import type { TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
 import { type TdxInput, type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
+import { namedKeys, tpmTrust } from './evidence/tpm/chain.ts'
+import type { TpmClaims, TpmParsed } from './evidence/tpm/claims.ts'
+import { type TpmResult, verifyTpmQuote } from './evidence/tpm/verify.ts'
 import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Unwrapped, unwrapEvidence } from './evidence/unwrap.ts'
 import type { Anchor } from './trust/anchor.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
-export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed
-export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims
+export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | TpmParsed | AzureParsed
+export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | TpmClaims | AzureClaims
 /** `forecast`: what expires when; null unless it was asked for. */
 export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
@@ -54,14 +60,16 @@ async function verifyUnwrapped(
 ): Promise<EvidenceVerdict> {
   const collateral = await loadAll(options.collateral, endorsements, cache)
   const early = options.forecast === undefined ? null : await loadCollateral(named('early', options.forecast.early), cache)
-  const anchors = await loadAnchors(options.trustAnchors, cache)
+  const trusted = await loadAnchors(options.trustAnchors, cache)
   const at = options.at.getTime()
   const common = { collateral, nonce: options.nonce ?? null, measurement: options.measurement ?? null, cache }
-  const result = await verifyFormat(format, evidence, { ...common, anchors, at, early }, options)
+  const azure = azureParts(format, evidence, collateral)
+  const given = { ...common, ...trusted, at, early }
+  const result = await (azure === null ? verifyFormat(format, evidence, given, options) : verifyAzure(azure, given, options))
   const unread = [...notChecked, ...collateral.unrecognized, ...(early?.unrecognized ?? [])]
   // Getters, since most callers of a gateway never look at all that was read.
   const findings = {
-    format,
+    format: azure === null ? format : 'azure-cvm',
     checks: result.checks,
     notChecked: [...unread, ...result.notChecked],
     get parsed(): EvidenceParsed {
@@ -78,18 +86,33 @@ async function verifyUnwrapped(
 /** What every format is verified with. */
 interface Common extends Pick<TdxInput, 'collateral' | 'nonce' | 'measurement' | 'cache' | 'at' | 'early'> {
   readonly anchors: readonly Anchor[]
+  /** Public keys that the caller trusts: SHA-256 of the SubjectPublicKeyInfo, hexadecimal. */
+  readonly keys: readonly string[]
 }
 
 function verifyFormat(
   format: Format,
   evidence: Uint8Array,
   common: Common,
-  { sevSnp = {}, tdx = {}, sgx = {}, eventLogs = [] }: VerifyOptions,
-): Promise<SnpResult | TdxResult | SgxResult> {
-  const { anchors, at } = common
+  { sevSnp = {}, tdx = {}, sgx = {}, tpm = {}, eventLogs = [] }: VerifyOptions,
+): Promise<SnpResult | TdxResult | SgxResult | TpmResult> {
+  const { anchors, keys, at } = common
+  const now = nowAt(at)
   if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
   if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
-  return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
+  if (format === 'tpm')
+    return verifyTpmQuote({ ...common, quote: evidence, trust: tpmTrust(anchors, keys), now, requirements: tpm, eventLogs })
+  return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now, requirements: sevSnp })
+}
+
+function verifyAzure(
+  parts: AzureParts,
+  common: Common,
+  { sevSnp = {}, tdx = {}, tpm = {}, azureCvm = {}, eventLogs = [] }: VerifyOptions,
+): Promise<AzureResult> {
+  const roots = { snpRoots: snpRoots(common.anchors), dcapRoots: dcapRoots(common.anchors) }
+  const wanted = { sevSnp, tdx, tpm, requirements: azureCvm, eventLogs }
+  return verifyAzureCvm({ ...common, ...roots, ...parts, ...wanted, now: nowAt(common.at) })
 }
 
 /** What the caller gave and what came with the evidence. */
@@ -99,12 +122,15 @@ async function loadAll(given: VerifyOptions['collateral'], endorsements: readonl
   return own.length === 0 ? given : joinCollateral(given, await loadCollateral(own, cache))
 }
 
-async function loadAnchors(trustAnchors: readonly Uint8Array[], cache: VerifyCache): Promise<readonly Anchor[]> {
-  if (trustAnchors.length === 0) return []
+async function loadAnchors(trustAnchors: readonly Uint8Array[], cache: VerifyCache): Promise<Pick<Common, 'anchors' | 'keys'>> {
+  if (trustAnchors.length === 0) return { anchors: [], keys: [] }
   const anchors = await loadCollateral(named('trust anchor', trustAnchors), cache)
   const [stranger] = anchors.unrecognized
   if (stranger !== undefined) throw new AttestError('CERTIFICATE_MALFORMED', 'not a certificate', { at: stranger })
-  return remember(cache, `anchors:${anchors.id}`, 0, () => anchors.certificates.map(rootAnchor))
+  return remember(cache, `anchors:${anchors.id}`, 0, async () => ({
+    anchors: anchors.certificates.map(rootAnchor),
+    keys: await namedKeys(anchors),
+  }))
 }
 
 function named(kind: string, items: readonly Uint8Array[]): CollateralItem[] {

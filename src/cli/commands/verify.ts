@@ -24,11 +24,19 @@ export function register(program: Command): void {
     .description('verify evidence of a TEE: what it proves, what it does not')
     .argument('<file>', 'evidence: raw bytes, hex, base64, configfs-tsm JSON, or an evidence bundle')
     .addOption(new Option('--format <format>', 'what FILE holds').choices(['auto', ...FORMATS]).default('auto'))
-    .addOption(repeated('--collateral <path>', 'file or folder of certificates, chains and CRLs; adds no trust; may be repeated', collect))
-    .addOption(repeated('--trust-anchor <file>', 'root of a simulator that you choose to trust; may be repeated', collect))
+    .addOption(
+      repeated(
+        '--collateral <path>',
+        'file or folder of certificates, chains, CRLs and TPM companions; adds no trust; may be repeated',
+        collect,
+      ),
+    )
+    .addOption(
+      repeated('--trust-anchor <file>', 'root of a simulator, or key of a TPM, that you choose to trust; may be repeated', collect),
+    )
     .option('--nonce <hex>', 'report data that is wanted; shorter is zero-padded on the right', parseBytes)
     .option('--measurement <hex>', 'launch measurement that is wanted', parseBytes)
-    .option('--event-log <file>', 'event log to replay (TDX: CCEL or run-time log)')
+    .option('--event-log <file>', 'event log to replay (TDX: CCEL or run-time log; TPM: firmware log)')
     .option('--at <time>', 'instant to verify at, RFC 3339 (default: now)', parseInstant)
     .option('--policy <file>', 'policy to appraise by')
     .option(

@@ -6,6 +6,7 @@ import { DerReader, splitDer, TAG } from '../formats/der.ts'
 import { looksLikePem, parsePem } from '../formats/pem.ts'
 import { type Certificate, parseCertificate } from '../formats/x509.ts'
 import { remember, type VerifyCache } from './cache.ts'
+import { type Companion, companionKind } from './companions.ts'
 import { type IntelDocument, looksLikeIntelCollateral, readIntelCollateral } from './dcap/collateral-json.ts'
 
 /** A certificate with the digests by which facts about it are remembered. */
@@ -27,6 +28,8 @@ export interface Collateral {
   readonly crls: readonly KnownCrl[]
   /** TCB info and identities of quoting enclaves. */
   readonly documents: readonly IntelDocument[]
+  /** Parts of evidence that is not in one piece: signatures, PCR values, keys, quotes of another TEE. */
+  readonly companions: readonly Companion[]
   /** Names of the items that hold none of these. */
   readonly unrecognized: readonly string[]
 }
@@ -43,11 +46,12 @@ const MAX_CERTIFICATES = 1024
 /** Largest piece of collateral, in bytes: a CRL of 1 MiB as PEM. */
 export const MAX_COLLATERAL_SIZE: number = MAX_CRL_SIZE + 512 * 1024
 
-type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents'>
-const NOTHING: Recognized = { certificates: [], crls: [], documents: [] }
+type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents' | 'companions'>
+const NOTHING: Recognized = { certificates: [], crls: [], documents: [], companions: [] }
 
 /**
- * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side) and CRLs; Intel's collateral as JSON.
+ * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side) and CRLs; Intel's collateral as JSON;
+ * companions of TPM evidence.
  * An item of any other kind is only named.
  * @throws AttestError `DER_MALFORMED`, `CERTIFICATE_MALFORMED`, `ENCODING_INVALID`, `JSON_MALFORMED` or `DOCUMENT_INVALID` for
  *   an item that is one of these kinds but damaged; `LIMIT_EXCEEDED`.
@@ -72,6 +76,7 @@ export function joinCollateral(a: Collateral, b: Collateral): Collateral {
     certificates: both(a.certificates, b.certificates),
     crls: both(a.crls, b.crls),
     documents: both(a.documents, b.documents),
+    companions: both(a.companions, b.companions),
     unrecognized: [...a.unrecognized, ...b.unrecognized],
   }
 }
@@ -80,29 +85,51 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
   const certificates = new Map<string, KnownCertificate>()
   const crls = new Map<string, KnownCrl>()
   const documents = new Map<string, IntelDocument>()
+  const companions = new Map<string, Companion>()
   const unrecognized: string[] = []
   for (const { name, bytes } of items) {
     const found = await remember(cache, `item:${await sha256(bytes)}`, 4 * bytes.length, () => recognize(bytes, name))
-    if (found.certificates.length + found.crls.length + found.documents.length === 0) unrecognized.push(name)
+    if (found === NOTHING) unrecognized.push(name)
     for (const certificate of found.certificates) certificates.set(certificate.sha256, certificate)
     for (const crl of found.crls) crls.set(crl.sha256, crl)
     for (const document of found.documents) documents.set(document.sha256, document)
+    for (const companion of found.companions) companions.set(companion.sha256, companion)
     // A chain file can hold a thousand: each would cost a signature check.
     if (certificates.size > MAX_CERTIFICATES)
       throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_CERTIFICATES} certificates`, { at: name })
   }
-  return { id, certificates: [...certificates.values()], crls: [...crls.values()], documents: [...documents.values()], unrecognized }
+  return {
+    id,
+    certificates: [...certificates.values()],
+    crls: [...crls.values()],
+    documents: [...documents.values()],
+    companions: [...companions.values()],
+    unrecognized,
+  }
 }
 
 async function recognize(bytes: Uint8Array, name: string): Promise<Recognized> {
   const { pieces, documents } = await takeApart(bytes, name)
   const certificates: KnownCertificate[] = []
   const crls: KnownCrl[] = []
+  const others: Uint8Array[] = []
   for (const { kind, der } of pieces) {
     if (kind === 'certificate') certificates.push(await knownCertificate(parseCertificate(der, name)))
     if (kind === 'crl') crls.push({ ...parseCrl(der, name), sha256: await sha256(der) })
+    if (kind === 'other') others.push(der)
   }
-  return certificates.length + crls.length + documents.length === 0 ? NOTHING : { certificates, crls, documents }
+  const companions = pieces.length === 0 ? await companionsIn([bytes]) : await companionsIn(others)
+  const isNothing = certificates.length + crls.length + documents.length + companions.length === 0
+  return isNothing ? NOTHING : { certificates, crls, documents, companions }
+}
+
+async function companionsIn(pieces: readonly Uint8Array[]): Promise<readonly Companion[]> {
+  const companions: Companion[] = []
+  for (const bytes of pieces) {
+    const kind = companionKind(bytes)
+    if (kind !== null) companions.push({ kind, bytes: bytes.slice(), sha256: await sha256(bytes) })
+  }
+  return companions
 }
 
 /** DER, and what it is taken for. */
@@ -146,9 +173,18 @@ async function sha256(bytes: Uint8Array): Promise<string> {
   return toHex(await crypto.digest('SHA-256', bytes))
 }
 
-/** A SEQUENCE of at least 128 bytes, as every certificate and CRL is; no text begins so. */
+/**
+ * A SEQUENCE of at least 128 bytes, as every certificate and CRL is; no text begins so. A bare signature may; then what follows
+ * is not its own length.
+ */
 function looksLikeDer(bytes: Uint8Array): boolean {
-  return bytes[0] === TAG.sequence && (bytes[1] ?? 0) > 0x80
+  if (bytes[0] !== TAG.sequence || (bytes[1] ?? 0) <= 0x80) return false
+  return companionKind(bytes) !== 'tpm-signature' || isOneDerValue(bytes)
+}
+
+function isOneDerValue(bytes: Uint8Array): boolean {
+  const [, form = 0, high = 0, low = 0] = bytes
+  return (form === 0x81 && 3 + high === bytes.length) || (form === 0x82 && 4 + 256 * high + low === bytes.length)
 }
 
 /** Empty for bytes that are no text. */

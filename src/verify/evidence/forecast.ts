@@ -5,6 +5,7 @@ import type { TcbStatus } from './dcap/tcb-status.ts'
 export interface Expiry {
   readonly what:
     | 'vek'
+    | 'ak'
     | 'issuer'
     | 'crl'
     | 'pck'

@@ -1,9 +1,11 @@
 import type { Group } from '../verdict.ts'
+import type { AzureRequirements } from './azure-cvm/verify.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
 import type { SnpRequirements } from './sev-snp/appraise.ts'
 import type { SgxRequirements } from './sgx/verify.ts'
 import type { TdxRequirements } from './tdx/verify.ts'
+import type { TpmRequirements } from './tpm/appraise.ts'
 
 /** Formats of evidence by the names of the command line. */
 export const FORMATS = [
@@ -42,15 +44,21 @@ export interface VerifyOptions {
   /** `auto`, the default, goes by content. */
   readonly format?: Format | 'auto'
   /**
-   * Certificates, chains and CRLs, PEM or DER, and Intel's collateral as JSON, each recognised by content. They never add
-   * trust. Who calls often with the same loads it once: {@link loadCollateral}.
+   * Certificates, chains and CRLs, PEM or DER, Intel's collateral as JSON, and what else belongs to evidence of a TPM, each
+   * recognised by content. They never add trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
-  /** Root certificates of simulators, PEM or DER. What verifies under one has `simulated: true`. */
+  /**
+   * Root certificates of simulators, PEM or DER; for TPM quotes also attestation keys. What verifies under one has
+   * `simulated: true`.
+   */
   readonly trustAnchors: readonly Uint8Array[]
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
-  /** REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right. Not given: stands in `notChecked`. */
+  /**
+   * REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right; of a TPM quote `extraData`, exactly. Not given: stands
+   * in `notChecked`.
+   */
   readonly nonce?: Uint8Array
   /** Launch measurement that is wanted. Not given: stands in `notChecked`. */
   readonly measurement?: Uint8Array
@@ -62,7 +70,11 @@ export interface VerifyOptions {
   readonly tdx?: TdxRequirements
   /** Rules for SGX beyond the default. */
   readonly sgx?: SgxRequirements
-  /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
+  /** Rules for TPM quotes beyond the default, those of Azure's virtual TPMs among them. */
+  readonly tpm?: TpmRequirements
+  /** Rules for Azure confidential VMs beside those for their hardware and virtual TPM. */
+  readonly azureCvm?: AzureRequirements
+  /** TDX: CCELs and runtime logs; TPM: event logs of the firmware; in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */
   readonly forecast?: { readonly early: readonly Uint8Array[] }

@@ -1,9 +1,11 @@
 import * as z from 'zod'
 import { fromBase64, fromBase64Url, fromHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { looksLikeHclReport } from './azure-cvm/hcl-report.ts'
 import { teeOfQuote } from './dcap/quote.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
+import { looksLikeAttest } from './tpm/attest.ts'
 import type { Format } from './types.ts'
 
 /** Evidence without its wrappers: what it is, the structure that was signed, certificates that came with it. */
@@ -18,6 +20,9 @@ export const MAX_EVIDENCE_SIZE: number = 8 * 1024 * 1024
 
 /** Values of configfs-tsm's `provider` (Linux Documentation/ABI/testing/configfs-tsm). */
 const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_guest: 'tdx', arm_cca_guest: 'arm-cca' }
+
+/** Formats without wrappers of their own. */
+const BARE: readonly Format[] = ['tdx', 'sgx', 'tpm', 'azure-cvm']
 
 /** Attributes of one configfs-tsm report as JSON, blobs in base64 or base64url. Others are not looked at. */
 const tsmSchema = z.object({ provider: z.string().optional(), outblob: z.string(), auxblob: z.string().optional() })
@@ -46,13 +51,15 @@ export function isBundle(input: Uint8Array): boolean {
 }
 
 function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
-  if (format === 'tdx' || format === 'sgx') return { format, evidence: bytes, endorsements }
+  if (BARE.includes(format)) return { format, evidence: bytes, endorsements }
   if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
   const { report, certificates } = unwrapSnp(bytes)
   return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
 }
 
 function detect(bytes: Uint8Array): Format {
+  if (looksLikeAttest(bytes)) return 'tpm'
+  if (looksLikeHclReport(bytes)) return 'azure-cvm'
   if (looksLikeSnp(bytes)) return 'sev-snp'
   const tee = teeOfQuote(bytes)
   if (tee !== null) return tee

@@ -39,9 +39,15 @@ export class JsonFields {
     })
   }
 
-  text(name: string): string {
+  text(name: string, maxLength: number = MAX_TEXT): string {
     const value = this.#get(name)
-    if (typeof value !== 'string' || value.length > MAX_TEXT) throw this.#invalid(name, 'want a text')
+    if (typeof value !== 'string' || value.length > maxLength) throw this.#invalid(name, 'want a text')
+    return value
+  }
+
+  flag(name: string): boolean {
+    const value = this.#get(name)
+    if (typeof value !== 'boolean') throw this.#invalid(name, 'want true or false')
     return value
   }
 

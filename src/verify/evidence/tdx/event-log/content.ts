@@ -1,5 +1,6 @@
 import { crypto } from '#crypto'
 import { equal, fromUtf8, toHex, utf8 } from '../../../bytes/bytes.ts'
+import type { Digest } from '../../../crypto/types.ts'
 
 /** What an event's data says, as far as its type has a known form. */
 export type EventContent =
@@ -71,13 +72,13 @@ export function describeContent(type: number, data: Uint8Array): EventContent {
  * Whether the digest is of what {@link describeContent} shows. For most events it is of something else, such as a program,
  * and the data is a label that nothing proves.
  */
-export async function isMeasured(type: number, data: Uint8Array, digest: Uint8Array): Promise<boolean> {
+export async function isMeasured(type: number, data: Uint8Array, digest: Uint8Array, algorithm: Digest = 'SHA-384'): Promise<boolean> {
   const candidates = [data]
   const text = textOf(data)
   if (text !== null && TEXTS.has(type)) candidates.push(utf8(text.replace(MEASURED_AFTER, '')))
   const variable = VARIABLES.has(type) ? cutVariable(data) : null
   if (variable !== null) candidates.push(variable.value)
-  for (const candidate of candidates) if (equal(await crypto.digest('SHA-384', candidate), digest)) return true
+  for (const candidate of candidates) if (equal(await crypto.digest(algorithm, candidate), digest)) return true
   return false
 }
 

@@ -6,7 +6,7 @@ import { check } from '../../check.ts'
 import type { TdReport } from '../td-report.ts'
 import { describeContent, type EventContent, eventTypeName, isMeasured } from './content.ts'
 import { looksLikeRuntimeLog, parseRuntimeLog } from './runtime-log.ts'
-import { looksLikeTcgLog, parseTcgLog } from './tcg-log.ts'
+import { EV_NO_ACTION, looksLikeTcgLog, parseTcgLog } from './tcg-log.ts'
 
 export type RegisterName = 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3'
 const REGISTERS: readonly RegisterName[] = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3']
@@ -42,7 +42,6 @@ export interface EventLogFindings {
   readonly replayed: Readonly<Record<RegisterName, string>>
 }
 
-const EV_NO_ACTION = 3
 const REGISTER_SIZE = 48
 
 /**
