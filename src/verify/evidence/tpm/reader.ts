@@ -13,6 +13,10 @@ export class TpmReader {
     this.#view = new DataView(input.buffer, input.byteOffset, input.byteLength)
   }
 
+  get cursor(): number {
+    return this.#cursor
+  }
+
   /** A place for an error message: structure and offset in hexadecimal. */
   get place(): string {
     return `${this.#name}@0x${this.#cursor.toString(16).padStart(3, '0')}`
