@@ -33,7 +33,7 @@ function isTagged(bytes: Uint8Array): boolean {
  * @see TPM 2.0 Library part 2, section 11.3.4.
  */
 export function parseSignature(input: Uint8Array): TpmSignature {
-  if (BARE_SIZES.includes(input.length)) return { scheme: 'rsassa', hash: SHA256, parts: [input.slice()] }
+  if (BARE_SIZES.includes(input.length) && !isTagged(input)) return { scheme: 'rsassa', hash: SHA256, parts: [input.slice()] }
   const r = new TpmReader('tpm.signature', input)
   const schemeId = r.u16()
   const scheme = schemeById(schemeId)
