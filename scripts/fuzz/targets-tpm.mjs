@@ -140,7 +140,7 @@ export const tpmTargets = [
       const run = verdictTarget({
         seeds: [seed],
         verify,
-        proven: (claims) => claims.tpm ?? claims.pcrDigest + claims.extraData,
+        proven: ({ pcrDigest, extraData, ak }) => [pcrDigest, extraData, ak],
         createCache: createVerifyCache,
       })
       return { seeds: [seed], run }
