@@ -51,7 +51,7 @@ export class TpmAuthority {
     name = 'SIMULATED vTPM',
     intermediate: { readonly ca?: boolean; readonly pathLength?: number } = {},
   ): Promise<TpmAuthority> {
-    const pair = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(P256, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
+    const pair = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
     const keys = { root: await pair(), intermediate: await pair() }
     const issue = async (subject: string, publicKey: CryptoKey, ca: boolean, pathLength?: number): Promise<Uint8Array> => {
       const certificate = await X509CertificateGenerator.create({

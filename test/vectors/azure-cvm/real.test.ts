@@ -118,7 +118,8 @@ describe.skipIf(folder === null)('real Azure confidential VMs', () => {
     ['report type TDX', ({ hcl }) => ({ hcl: xor(hcl, 1224, 6) }), /format\.well-formed=fail/],
     ['no signature', ({ pcrs }) => ({ signature: pcrs }), /signature\.tpm-quote=unknown/],
   ]
-  it.each(RECIPES)('is refused: %s', async (_, change, rule, more = {}) => {
+  const recipes = RECIPES.map(([name, change, rule, more = {}]) => ({ name, change, rule, more }))
+  it.each(recipes)('is refused: $name', async ({ change, rule, more }) => {
     const parts = partsOf('tpm-azsnp-v1')
     const verdict = await verify({ ...parts, ...change(parts) }, { nonce: utf8('challenge'), ...more })
     expect(verdict.decision).toBe('reject')

@@ -41,7 +41,7 @@ function values(events: readonly Logged[], bank: HashName = 'sha256', locality =
     const start = new Uint8Array(size).fill(pcr >= 17 && pcr <= 22 ? 0xff : 0)
     if (pcr === 0) start[size - 1] = locality
     const own = events.filter((e) => e.pcr === pcr && e.type !== 3)
-    return own.reduce((value, e) => digest(bank, value, digest(bank, e.data)), start)
+    return own.reduce<Uint8Array>((value, e) => digest(bank, value, digest(bank, e.data)), start)
   })
 }
 
