@@ -6,6 +6,7 @@ import { createVerifyCache } from '../../src/verify/evidence/cache.ts'
 import type { VerifyOptions } from '../../src/verify/evidence/types.ts'
 import { verifyEvidence } from '../../src/verify/verify-evidence.ts'
 import { simulatedPlatform } from '../support/simulated-platform.ts'
+import { attest as attestTpm, pcrDigest, pcrsJson, TestAk } from '../support/tpm-maker.ts'
 import { vectorsFolder } from '../support/vectors.ts'
 import { collateralOf, evidenceOf, loadCases } from '../vectors/sev-snp/cases.ts'
 import { type Bundle, bundleVerify, chromiumPath } from './bundle.ts'
@@ -34,6 +35,20 @@ function simulatedTasks(): readonly Task[] {
     { ...common, id: 'simulated without its root', input: toBase64(report), trustAnchors: [] },
     ...flips.map((flip, i) => ({ ...common, id: `simulated, byte ${i * 29} flipped`, input: toBase64(flip), trustAnchors })),
   ]
+}
+
+/** Quotes by every kind of attestation key, and one over other PCRs. */
+function tpmTasks(): readonly Task[] {
+  const common = { at: '2026-06-01T00:00:00Z', allowUnknown: [] }
+  const keys = [new TestAk('p256'), new TestAk('p384'), new TestAk('rsassa', 'sha512'), new TestAk('rsapss')]
+  return keys.flatMap((ak) =>
+    ['genuine', 'forged'].map((word) => {
+      const selections = [{ bank: 'sha256', pcrs: [0, 7] }] as const
+      const quote = attestTpm({ selections, pcrDigest: pcrDigest(word === 'genuine' ? ak.hash : 'sha1', selections) })
+      const collateral = [ak.sign(quote), pcrsJson(), ak.publicArea()].map(toBase64)
+      return { ...common, id: `TPM, ${ak.kind}, ${word}`, input: toBase64(quote), collateral, trustAnchors: [toBase64(ak.spki)] }
+    }),
+  )
 }
 
 function realTasks(): readonly Task[] {
@@ -101,7 +116,7 @@ describe.skipIf(executablePath === null)('in a page', () => {
 
   afterAll(() => browser.close())
 
-  it.each([...simulatedTasks(), ...realTasks()])('$id gets the verdict that it gets in Node', async (task) => {
+  it.each([...simulatedTasks(), ...tpmTasks(), ...realTasks()])('$id gets the verdict that it gets in Node', async (task) => {
     const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))
     const options: VerifyOptions = {
       collateral: task.collateral.map(fromBase64),
