@@ -94,7 +94,7 @@ export const evidenceTargets = [
     name: 'unwrap',
     async open({ load, tolerate }) {
       const { unwrapEvidence } = await load('verify/evidence/unwrap.js')
-      const formats = ['sev-snp', 'tdx', 'sgx', 'nvidia-gpu', 'auto']
+      const formats = ['sev-snp', 'tdx', 'sgx', 'nvidia-gpu', 'nitro', 'arm-cca', 'tpm', 'azure-cvm', 'auto']
       const run = (input) => {
         for (const format of formats) tolerate(() => unwrapEvidence(input, format))
       }

@@ -7,6 +7,7 @@ import { formatTargets } from './targets-formats.mjs'
 import { logTargets } from './targets-log.mjs'
 import { nvidiaTargets } from './targets-nvidia.mjs'
 import { tokenTargets } from './targets-tokens.mjs'
+import { tpmTargets } from './targets-tpm.mjs'
 import { verifyTargets } from './targets-verify.mjs'
 
 /** `open(context)` gives `{seeds, run}`; context is `{load, tolerate}`, see worker.mjs. */
@@ -18,5 +19,6 @@ export const targets = [
   ...logTargets,
   ...documentTargets,
   ...tokenTargets,
+  ...tpmTargets,
   ...verifyTargets,
 ]

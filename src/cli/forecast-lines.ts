@@ -16,6 +16,7 @@ const WHAT: Readonly<Record<Expiry['what'], string>> = {
   'device-chain': 'certificates of the device',
   'rim-signer': 'certificates of a manifest’s signer',
   ocsp: 'OCSP answer',
+  ak: 'certificate of the attestation key',
   leaf: 'signer’s certificate or token',
 }
 

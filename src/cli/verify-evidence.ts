@@ -20,6 +20,8 @@ import type { Output } from './output.ts'
 import { type Outlook, verdictLines } from './verdict-lines.ts'
 
 const MAX_POLICY_SIZE = 256 * 1024
+/** Formats whose registers an event log accounts for. */
+const REPLAYED: readonly string[] = ['tdx', 'tpm', 'azure-cvm']
 
 /** Of bare evidence or of a bundle. */
 type AnyVerdict = Verdict<unknown, EvidenceClaims | BundleClaims>
@@ -53,7 +55,7 @@ export async function verifyFile(output: Output, file: string, options: VerifyCo
     forecast: { early: early.map((f) => f.bytes) },
   }
   const found = await verifyAny(await readEvidence(file), request)
-  if (options.eventLog !== undefined && found.format !== 'tdx') {
+  if (options.eventLog !== undefined && !REPLAYED.includes(found.format)) {
     throw new AttestError('EVIDENCE_UNSUPPORTED', `no event log is replayed for ${found.format} evidence`, { at: '--event-log' })
   }
   const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), { collateral, early })

@@ -8,4 +8,6 @@ export { type AttesterKind, type AttesterOptions, createAttester } from './attes
 export { admitGpus, type VerifyDevices } from './attesters/nvml/admit.ts'
 export { type GpuFacts, NvmlGpus } from './attesters/nvml/gpus.ts'
 export type { CcState } from './attesters/nvml/layout.ts'
+export { attestTpm, type TpmAttestOptions, type TpmEvidence } from './attesters/tpm.ts'
+export { connectTpm, openTpmDevice, TPM_DEVICE, type TpmTransport } from './attesters/tpm-transport.ts'
 export { type CollectedEvidence, collectEvidence, type EvidenceSubject } from './job/evidence.ts'

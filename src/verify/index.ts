@@ -39,6 +39,10 @@ export type {
   RealmFields,
   SoftwareComponentFields,
 } from './evidence/arm-cca/claims.ts'
+export type { AzureClaims, AzureParsed, HclFields } from './evidence/azure-cvm/claims.ts'
+export { type HclReport, parseHclReport } from './evidence/azure-cvm/hcl-report.ts'
+export type { VmConfiguration } from './evidence/azure-cvm/runtime-data.ts'
+export type { AzureRequirements } from './evidence/azure-cvm/verify.ts'
 export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 export {
   type CertificateChain,
@@ -50,6 +54,7 @@ export {
   type KnownRim,
   loadCollateral,
 } from './evidence/collateral.ts'
+export type { Companion, CompanionKind } from './evidence/companions.ts'
 export { ALLOWABLE_GROUPS } from './evidence/conclude.ts'
 export type { AcceptableTcbStatus, DcapRequirements } from './evidence/dcap/appraise.ts'
 export type {
@@ -97,6 +102,13 @@ export type { TdReferenceName, TdxRequirements } from './evidence/tdx/requiremen
 export { TdReport, type TdReportField } from './evidence/tdx/td-report.ts'
 export type { SubmoduleFields, TokenClaims, TokenParsed, TokenVerifier } from './evidence/tokens/claims.ts'
 export type { TokenRequirements } from './evidence/tokens/types.ts'
+export type { TpmRequirements } from './evidence/tpm/appraise.ts'
+export { type PcrSelection, parseAttest, type TpmQuote } from './evidence/tpm/attest.ts'
+export type { AkFields, TpmClaims, TpmFields, TpmParsed } from './evidence/tpm/claims.ts'
+export type { PcrEvent } from './evidence/tpm/event-log.ts'
+export { type PcrBank, parsePcrs } from './evidence/tpm/pcrs.ts'
+export { type ObjectAttribute, parsePublic, type TpmPublic } from './evidence/tpm/public.ts'
+export { parseSignature, type TpmSignature } from './evidence/tpm/signature.ts'
 export { type KeyAnchor, loadTrustAnchors, type TrustAnchors } from './evidence/trust-anchors.ts'
 export { type CommonClaims, FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
@@ -113,6 +125,7 @@ export type { Anchor } from './trust/anchor.ts'
 export { AWS_NITRO_ROOT } from './trust/aws.ts'
 export { INTEL_SGX_ROOT } from './trust/intel.ts'
 export { NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT } from './trust/nvidia.ts'
+export { VTPM_ROOTS } from './trust/vtpm.ts'
 export {
   accepts,
   allowUnknown,

@@ -1,6 +1,9 @@
 import { AttestError } from './errors.ts'
 import type { CcaClaims, CcaParsed, PsaClaims, PsaParsed } from './evidence/arm-cca/claims.ts'
 import { type CcaResult, verifyCca } from './evidence/arm-cca/verify.ts'
+import type { AzureClaims, AzureParsed } from './evidence/azure-cvm/claims.ts'
+import { type AzureParts, azureParts } from './evidence/azure-cvm/parts.ts'
+import { type AzureResult, verifyAzureCvm } from './evidence/azure-cvm/verify.ts'
 import type { VerifyCache } from './evidence/cache.ts'
 import { nowAt } from './evidence/check.ts'
 import type { Collateral } from './evidence/collateral.ts'
@@ -21,6 +24,9 @@ import { type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
 import type { TokenClaims, TokenParsed } from './evidence/tokens/claims.ts'
 import type { TokenResult } from './evidence/tokens/types.ts'
 import { isTokenFormat, verifyToken } from './evidence/tokens/verify.ts'
+import { tpmTrust } from './evidence/tpm/chain.ts'
+import type { TpmClaims, TpmParsed } from './evidence/tpm/claims.ts'
+import { type TpmResult, verifyTpmQuote } from './evidence/tpm/verify.ts'
 import type { TrustAnchors } from './evidence/trust-anchors.ts'
 import type { Format, VerifyOptions } from './evidence/types.ts'
 
@@ -32,15 +38,17 @@ export type EvidenceParsed =
   | NitroParsed
   | CcaParsed
   | PsaParsed
+  | TpmParsed
+  | AzureParsed
   | DeviceParsed
   | DevicesParsed
   | TokenParsed
 /** Of the evidence of a machine's CPU: what a policy appraises. */
-export type CpuClaims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | PsaClaims
+export type CpuClaims = SnpClaims | TdxClaims | SgxClaims | NitroClaims | CcaClaims | PsaClaims | TpmClaims | AzureClaims
 export type EvidenceClaims = CpuClaims | DeviceClaims | DevicesClaims | TokenClaims
 
 /** Formats that stand for a machine by themselves: no devices, no words of a vendor's service. */
-const CPU_FORMATS: readonly Format[] = ['sev-snp', 'tdx', 'sgx', 'nitro', 'arm-cca']
+const CPU_FORMATS: readonly Format[] = ['sev-snp', 'tdx', 'sgx', 'nitro', 'arm-cca', 'tpm', 'azure-cvm']
 
 export function isCpuFormat(format: string): format is Format {
   return CPU_FORMATS.some((f) => f === format)
@@ -52,7 +60,16 @@ export function isCpuClaims<C extends EvidenceClaims>(format: string, _claims: C
 }
 
 /** What a format's verifier came to. */
-export type FormatResult = SnpResult | TdxResult | SgxResult | NitroResult | CcaResult | DevicesResult | TokenResult
+export type FormatResult =
+  | SnpResult
+  | TdxResult
+  | SgxResult
+  | NitroResult
+  | CcaResult
+  | TpmResult
+  | AzureResult
+  | DevicesResult
+  | TokenResult
 
 /** What every format is verified with, beside what was asked for. */
 export interface Loaded {
@@ -106,9 +123,36 @@ export function verifyFormat(format: Format, evidence: Uint8Array, loaded: Loade
         requirements: options.sevSnp ?? NONE,
         ...common,
       })
+    case 'tpm':
+    case 'azure-cvm': {
+      const azure = azureParts(format, evidence, collateral)
+      if (azure !== null) return verifyAzure(azure, loaded, options)
+      const { tpm: requirements = NONE, eventLogs = NO_LOGS } = options
+      return verifyTpmQuote({ quote: evidence, collateral, trust: tpmTrust(anchors), now: nowAt(at), requirements, eventLogs, ...common })
+    }
     default:
       if (isTokenFormat(format))
         return verifyToken(format, { token: evidence, keys, now: nowAt(at), requirements: options.tokens ?? NONE, ...common })
       throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
   }
+}
+
+function verifyAzure(parts: AzureParts, { collateral, anchors, early, cache }: Loaded, options: VerifyOptions): Promise<AzureResult> {
+  const { nonce = null, measurement = null, sevSnp = NONE, tdx = NONE, tpm = NONE, azureCvm = NONE, eventLogs = NO_LOGS } = options
+  return verifyAzureCvm({
+    ...parts,
+    snpRoots: snpRoots(anchors.roots),
+    dcapRoots: dcapRoots(anchors.roots),
+    collateral,
+    early,
+    nonce,
+    measurement,
+    now: nowAt(options.at.getTime()),
+    sevSnp,
+    tdx,
+    tpm,
+    requirements: azureCvm,
+    eventLogs,
+    cache,
+  })
 }

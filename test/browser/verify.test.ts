@@ -7,6 +7,7 @@ import { type Bundle, bundleVerify, chromiumPath } from './bundle.ts'
 import { openVerifierPage, type VerifierPage } from './page.ts'
 import { simulatedIntelCases, simulatedSnpCases } from './simulated-cases.ts'
 import { realTokenCases, simulatedTokenCases } from './token-cases.ts'
+import { simulatedTpmCases } from './tpm-cases.ts'
 
 const executablePath = chromiumPath()
 const cache = createVerifyCache()
@@ -31,6 +32,7 @@ const ROOMS: Readonly<Record<string, readonly EvidenceCase[]>> = {
   'TDX, simulated': await simulatedIntelCases('tdx'),
   'SGX, simulated': await simulatedIntelCases('sgx'),
   'Nitro, Arm, tokens, simulated': simulatedTokenCases(),
+  'TPM, simulated': simulatedTpmCases(),
   'SEV-SNP': snpCases(),
   TDX: dcapCases('tdx'),
   SGX: dcapCases('sgx'),

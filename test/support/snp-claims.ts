@@ -11,7 +11,8 @@ const verdict = await verifyEvidence(report, {
   at: new Date('2026-06-01T00:00:00Z'),
   allowUnknown: [],
 })
-if (verdict.decision === 'reject' || verdict.claims.tee !== 'sev-snp' || !('chipId' in verdict.claims)) throw new Error('the simulated report was not accepted')
+if (verdict.decision === 'reject' || verdict.claims.tee !== 'sev-snp' || !('chipId' in verdict.claims))
+  throw new Error('the simulated report was not accepted')
 
 /** What a report of the SIMULATED machine proves. */
 export const snpClaims: SnpClaims = verdict.claims

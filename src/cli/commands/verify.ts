@@ -26,7 +26,11 @@ export function register(program: Command): void {
     .argument('<file>', 'evidence: raw bytes, hex, base64, configfs-tsm JSON or folder, or an evidence bundle')
     .addOption(new Option('--format <format>', 'what FILE holds').choices(['auto', ...FORMATS]).default('auto'))
     .addOption(
-      repeated('--collateral <path>', 'file or folder of certificates, CRLs, manifests and documents; adds no trust; may be repeated', collect),
+      repeated(
+        '--collateral <path>',
+        'file or folder of certificates, CRLs, manifests, documents and companions; adds no trust; may be repeated',
+        collect,
+      ),
     )
     .addOption(
       repeated(
@@ -38,13 +42,13 @@ export function register(program: Command): void {
     .addOption(
       repeated(
         '--trust-anchor <file>',
-        'root of a simulator, key of an Arm platform or key set of a token service that you choose to trust; may be repeated',
+        'root of a simulator, key of an Arm platform or a TPM, or key set of a token service, that you choose to trust; may be repeated',
         collect,
       ),
     )
     .option('--nonce <hex>', 'report data, challenge or nonce that is wanted; report data is zero-padded on the right', parseBytes)
     .option('--measurement <hex>', 'launch measurement that is wanted', parseBytes)
-    .option('--event-log <file>', 'event log to replay (TDX: CCEL or run-time log)')
+    .option('--event-log <file>', 'event log to replay (TDX: CCEL or run-time log; TPM: firmware log)')
     .option('--at <time>', 'instant to verify at, RFC 3339 (default: now)', parseInstant)
     .option('--policy <file>', 'policy to appraise by')
     .option(

@@ -18,6 +18,8 @@ export function appraiseRequirements(cpu: CpuClaims, { sevSnp = {}, tdx = {}, sg
     case 'nitro':
     case 'arm-cca':
     case 'arm-psa':
+    case 'tpm':
+    case 'azure-cvm':
       return []
   }
 }

@@ -25,15 +25,19 @@ interface Scheme {
   readonly keyType: string
   readonly curve?: string
   readonly signatureSize?: number
-  readonly pss?: true
+  /** RSASSA-PSS: length of the salt in bytes. */
+  readonly saltSize?: number
 }
 
 const SCHEMES: Record<SignatureScheme, Scheme> = {
   'ecdsa-p256-sha256': { hash: 'sha256', keyType: 'ec', curve: 'prime256v1', signatureSize: 64 },
   'ecdsa-p384-sha384': { hash: 'sha384', keyType: 'ec', curve: 'secp384r1', signatureSize: 96 },
-  'rsa-pss-sha384': { hash: 'sha384', keyType: 'rsa', pss: true },
+  'rsa-pss-sha256': { hash: 'sha256', keyType: 'rsa', saltSize: 32 },
+  'rsa-pss-sha384': { hash: 'sha384', keyType: 'rsa', saltSize: 48 },
+  'rsa-pss-sha512': { hash: 'sha512', keyType: 'rsa', saltSize: 64 },
   'rsa-pkcs1-sha256': { hash: 'sha256', keyType: 'rsa' },
   'rsa-pkcs1-sha384': { hash: 'sha384', keyType: 'rsa' },
+  'rsa-pkcs1-sha512': { hash: 'sha512', keyType: 'rsa' },
   ed25519: { hash: null, keyType: 'ed25519', signatureSize: 64 },
 }
 
@@ -82,9 +86,9 @@ export const crypto: CryptoBackend = {
     if (scheme.keyType === 'ec') {
       return nodeVerify(scheme.hash, data, { key: handle, dsaEncoding: 'ieee-p1363' }, signature)
     }
-    if (scheme.pss) {
+    if (scheme.saltSize !== undefined) {
       const padding = constants.RSA_PKCS1_PSS_PADDING
-      return nodeVerify(scheme.hash, data, { key: handle, padding, saltLength: 48 }, signature)
+      return nodeVerify(scheme.hash, data, { key: handle, padding, saltLength: scheme.saltSize }, signature)
     }
     return nodeVerify(scheme.hash, data, handle, signature)
   },

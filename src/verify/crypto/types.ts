@@ -11,9 +11,12 @@ export type Digest = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512'
 export type SignatureScheme =
   | 'ecdsa-p256-sha256'
   | 'ecdsa-p384-sha384'
+  | 'rsa-pss-sha256'
   | 'rsa-pss-sha384'
+  | 'rsa-pss-sha512'
   | 'rsa-pkcs1-sha256'
   | 'rsa-pkcs1-sha384'
+  | 'rsa-pkcs1-sha512'
   | 'ed25519'
 
 /** An imported public key, bound to one scheme. Opaque: only the backend that made it reads it. */

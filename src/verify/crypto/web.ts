@@ -11,17 +11,21 @@ interface Scheme {
 const SCHEMES: Record<SignatureScheme, Scheme> = {
   'ecdsa-p256-sha256': ecdsa('P-256', 'SHA-256', 64),
   'ecdsa-p384-sha384': ecdsa('P-384', 'SHA-384', 96),
-  'rsa-pss-sha384': {
-    importParams: { name: 'RSA-PSS', hash: 'SHA-384' },
-    verifyParams: { name: 'RSA-PSS', saltLength: 48 },
-  },
+  'rsa-pss-sha256': pss('SHA-256', 32),
+  'rsa-pss-sha384': pss('SHA-384', 48),
+  'rsa-pss-sha512': pss('SHA-512', 64),
   'rsa-pkcs1-sha256': pkcs1('SHA-256'),
   'rsa-pkcs1-sha384': pkcs1('SHA-384'),
+  'rsa-pkcs1-sha512': pkcs1('SHA-512'),
   ed25519: { importParams: { name: 'Ed25519' }, verifyParams: { name: 'Ed25519' }, signatureSize: 64 },
 }
 
 function ecdsa(namedCurve: string, hash: string, signatureSize: number): Scheme {
   return { importParams: { name: 'ECDSA', namedCurve }, verifyParams: { name: 'ECDSA', hash }, signatureSize }
+}
+
+function pss(hash: string, saltLength: number): Scheme {
+  return { importParams: { name: 'RSA-PSS', hash }, verifyParams: { name: 'RSA-PSS', saltLength } }
 }
 
 function pkcs1(hash: string): Scheme {

@@ -7,6 +7,7 @@ import { type OcspResponse, parseOcspResponse } from '../formats/ocsp.ts'
 import { looksLikePem, parsePem } from '../formats/pem.ts'
 import { type Certificate, parseCertificate } from '../formats/x509.ts'
 import { remember, type VerifyCache } from './cache.ts'
+import { type Companion, companionKind } from './companions.ts'
 import { type IntelDocument, looksLikeIntelCollateral, readIntelCollateral } from './dcap/collateral-json.ts'
 import { looksLikeRim, parseRim, type Rim } from './nvidia/rim/parse.ts'
 import { looksLikeRimAnswer, readRimAnswer } from './nvidia/rim/service.ts'
@@ -49,6 +50,8 @@ export interface Collateral {
   readonly ocsp: readonly KnownOcsp[]
   /** The certificates of each item that holds any, in its order, as chains are handed out. */
   readonly chains: readonly CertificateChain[]
+  /** Parts of evidence that is not in one piece: signatures, PCR values, keys, quotes of another TEE. */
+  readonly companions: readonly Companion[]
   /** Names of the items that hold none of these. */
   readonly unrecognized: readonly string[]
 }
@@ -71,13 +74,13 @@ const MAX_CERTIFICATES = 1024
 /** Largest piece of collateral, in bytes: a CRL of 1 MiB as PEM. */
 export const MAX_COLLATERAL_SIZE: number = MAX_CRL_SIZE + 512 * 1024
 
-type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents' | 'rims' | 'ocsp'>
-const NOTHING: Recognized = { certificates: [], crls: [], documents: [], rims: [], ocsp: [] }
+type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents' | 'rims' | 'ocsp' | 'companions'>
+const NOTHING: Recognized = { certificates: [], crls: [], documents: [], rims: [], ocsp: [], companions: [] }
 
 /**
  * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side), CRLs and OCSP responses; certificate tables
  * of SEV-SNP; hexadecimal and base64 of these; Intel's collateral as JSON; NVIDIA's reference manifests as XML or as its service
- * answers. An item of any other kind is only named.
+ * answers; companions of TPM evidence. An item of any other kind is only named.
  * @throws AttestError `DER_MALFORMED`, `CERTIFICATE_MALFORMED`, `ENCODING_INVALID`, `JSON_MALFORMED` or `DOCUMENT_INVALID` for
  *   an item that is one of these kinds but damaged, `EVIDENCE_TRUNCATED` or `EVIDENCE_TRAILING` for a table; `LIMIT_EXCEEDED`.
  */
@@ -104,6 +107,7 @@ export function joinCollateral(a: Collateral, b: Collateral): Collateral {
     rims: both(a.rims, b.rims),
     ocsp: both(a.ocsp, b.ocsp),
     chains: both(a.chains, b.chains),
+    companions: both(a.companions, b.companions),
     unrecognized: [...a.unrecognized, ...b.unrecognized],
   }
 }
@@ -115,6 +119,7 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
   const rims = new Map<string, KnownRim>()
   const ocsp = new Map<string, KnownOcsp>()
   const chains = new Map<string, CertificateChain>()
+  const companions = new Map<string, Companion>()
   const unrecognized: string[] = []
   for (const { name, bytes } of items) {
     const digest = await sha256(bytes)
@@ -126,6 +131,7 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
     for (const document of found.documents) documents.set(document.sha256, document)
     for (const rim of found.rims) rims.set(rim.sha256, rim)
     for (const response of found.ocsp) ocsp.set(response.sha256, response)
+    for (const companion of found.companions) companions.set(companion.sha256, companion)
     // A chain file can hold a thousand: each would cost a signature check.
     if (certificates.size > MAX_CERTIFICATES)
       throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_CERTIFICATES} certificates`, { at: name })
@@ -138,6 +144,7 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
     rims: [...rims.values()],
     ocsp: [...ocsp.values()],
     chains: [...chains.values()],
+    companions: [...companions.values()],
     unrecognized,
   }
 }
@@ -147,13 +154,26 @@ async function recognize(bytes: Uint8Array, name: string): Promise<Recognized> {
   const certificates: KnownCertificate[] = []
   const crls: KnownCrl[] = []
   const ocsp: KnownOcsp[] = []
+  const others: Uint8Array[] = []
   for (const { kind, der } of pieces) {
     if (kind === 'certificate') certificates.push(await knownCertificate(parseCertificate(der, name)))
     if (kind === 'crl') crls.push({ ...parseCrl(der, name), sha256: await sha256(der) })
     if (kind === 'ocsp') ocsp.push(await knownOcsp(der, name))
+    if (kind === 'other') others.push(der)
   }
-  const count = certificates.length + crls.length + documents.length + rims.length + ocsp.length
-  return count === 0 ? NOTHING : { certificates, crls, documents, rims, ocsp }
+  const isText = documents.length + rims.length > 0
+  const companions = isText ? [] : await companionsIn(pieces.length === 0 ? [bytes] : others)
+  const count = certificates.length + crls.length + documents.length + rims.length + ocsp.length + companions.length
+  return count === 0 ? NOTHING : { certificates, crls, documents, rims, ocsp, companions }
+}
+
+async function companionsIn(pieces: readonly Uint8Array[]): Promise<readonly Companion[]> {
+  const companions: Companion[] = []
+  for (const bytes of pieces) {
+    const kind = companionKind(bytes)
+    if (kind !== null) companions.push({ kind, bytes: bytes.slice(), sha256: await sha256(bytes) })
+  }
+  return companions
 }
 
 async function knownOcsp(der: Uint8Array, name: string): Promise<KnownOcsp> {
@@ -231,9 +251,18 @@ async function sha256(bytes: Uint8Array): Promise<string> {
   return toHex(await crypto.digest('SHA-256', bytes))
 }
 
-/** A SEQUENCE of at least 128 bytes, as every certificate and CRL is; no text begins so. */
+/**
+ * A SEQUENCE of at least 128 bytes, as every certificate and CRL is; no text begins so. A bare signature may; then what follows
+ * is not its own length.
+ */
 function looksLikeDer(bytes: Uint8Array): boolean {
-  return bytes[0] === TAG.sequence && (bytes[1] ?? 0) > 0x80
+  if (bytes[0] !== TAG.sequence || (bytes[1] ?? 0) <= 0x80) return false
+  return companionKind(bytes) !== 'tpm-signature' || isOneDerValue(bytes)
+}
+
+function isOneDerValue(bytes: Uint8Array): boolean {
+  const [, form = 0, high = 0, low = 0] = bytes
+  return (form === 0x81 && 3 + high === bytes.length) || (form === 0x82 && 4 + 256 * high + low === bytes.length)
 }
 
 /** Empty for bytes that are no text. */

@@ -6,6 +6,7 @@ export interface Expiry {
   readonly what:
     | 'leaf'
     | 'vek'
+    | 'ak'
     | 'issuer'
     | 'crl'
     | 'pck'

@@ -8,9 +8,11 @@ import type { Anchor } from '../trust/anchor.ts'
 import { rootAnchor } from './authority.ts'
 import { remember, type VerifyCache } from './cache.ts'
 import { type CollateralItem, loadCollateral } from './collateral.ts'
+import { companionKind } from './companions.ts'
 import { parseStrictJson } from './dcap/json.ts'
 import { JsonFields } from './dcap/json-fields.ts'
 import type { KeyBytes } from './signed-by.ts'
+import { parsePublic } from './tpm/public.ts'
 
 /** A public key that the caller chose to trust, with what its file says of it. */
 export interface KeyAnchor extends KeyBytes {
@@ -34,7 +36,7 @@ const COORDINATE_SIZE: ReadonlyMap<string, number> = new Map([
 ])
 
 /**
- * Sorts trust anchors by their content: root certificates (PEM or DER), and public keys (PEM, JWK, a JWK set, COSE_Key).
+ * Sorts trust anchors by their content: root certificates (PEM or DER), and public keys (PEM, DER, JWK, a JWK set, COSE_Key, a TPM's public area).
  * @throws AttestError for whatever is neither.
  */
 export async function loadTrustAnchors(items: readonly CollateralItem[], cache: VerifyCache): Promise<TrustAnchors> {
@@ -50,8 +52,11 @@ export async function loadTrustAnchors(items: readonly CollateralItem[], cache: 
 
 async function loadRoots(items: readonly CollateralItem[], cache: VerifyCache): Promise<readonly Anchor[]> {
   const anchors = await loadCollateral(items, cache)
-  const [stranger] = anchors.unrecognized
-  if (stranger !== undefined) throw new AttestError('CERTIFICATE_MALFORMED', 'neither a certificate nor a public key', { at: stranger })
+  const { unrecognized, certificates, crls, documents, rims, ocsp, companions } = anchors
+  const others = [...crls, ...documents, ...rims, ...ocsp, ...companions]
+  if (unrecognized.length > 0 || certificates.length === 0 || others.length > 0) {
+    throw new AttestError('CERTIFICATE_MALFORMED', 'neither a certificate nor a public key', { at: unrecognized[0] ?? 'trust anchor' })
+  }
   return remember(cache, `anchors:${anchors.id}`, 0, () => anchors.certificates.map(rootAnchor))
 }
 
@@ -73,12 +78,19 @@ async function identify(found: Found): Promise<KeyAnchor> {
 }
 
 function findKeys(bytes: Uint8Array, name: string): readonly Found[] {
-  if ((bytes[0] ?? 0) >> 5 === CBOR_MAP) return [{ spki: spkiOfCoseKey(bytes, name), kid: null, alg: null }]
+  if ((bytes[0] ?? 0) >> 5 === CBOR_MAP) return [nameless(spkiOfCoseKey(bytes, name))]
+  const kind = companionKind(bytes)
+  if (kind === 'public-key') return [nameless(bytes.slice())]
+  if (kind === 'tpm-public') return [nameless(parsePublic(bytes).spki)]
   const text = textOf(bytes)
   if (text.startsWith('{')) return jwks(text, name)
   if (!looksLikePem(text)) return []
   const blocks = parsePem(text, name)
-  return blocks.every((b) => b.label === 'PUBLIC KEY') ? blocks.map(({ der }) => ({ spki: der, kid: null, alg: null })) : []
+  return blocks.every((b) => b.label === 'PUBLIC KEY') ? blocks.map(({ der }) => nameless(der)) : []
+}
+
+function nameless(spki: Uint8Array): Found {
+  return { spki, kid: null, alg: null }
 }
 
 /** Empty for bytes that are no text. */

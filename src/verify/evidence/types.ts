@@ -1,5 +1,6 @@
 import type { Group } from '../verdict.ts'
 import type { CcaRequirements } from './arm-cca/appraise.ts'
+import type { AzureRequirements } from './azure-cvm/verify.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
 import type { NitroRequirements } from './nitro/appraise.ts'
@@ -8,6 +9,7 @@ import type { SnpRequirements } from './sev-snp/requirements.ts'
 import type { SgxRequirements } from './sgx/requirements.ts'
 import type { TdxRequirements } from './tdx/requirements.ts'
 import type { TokenRequirements } from './tokens/types.ts'
+import type { TpmRequirements } from './tpm/appraise.ts'
 import type { TrustAnchors } from './trust-anchors.ts'
 
 /** Formats of evidence by the names of the command line. */
@@ -47,19 +49,23 @@ export interface VerifyOptions {
   /** `auto`, the default, goes by content and takes no tokens of vendors' services: those are accepted by name alone. */
   readonly format?: Format | 'auto'
   /**
-   * Certificates, chains and CRLs, PEM or DER, OCSP responses, Intel's collateral as JSON and NVIDIA's manifests, each recognised by content. They never add
-   * trust. Who calls often with the same loads it once: {@link loadCollateral}.
+   * Certificates, chains and CRLs, PEM or DER, OCSP responses, Intel's collateral as JSON, NVIDIA's manifests, and what else belongs
+   * to evidence of a TPM, each recognised by content. They never add trust. Who calls often with the same loads it once:
+   * {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
   /**
    * What is trusted beside the vendors' built-in roots. Root certificates of simulators, PEM or DER: what verifies under one has
-   * `simulated: true`. Public keys, PEM, JWK, a JWK set or COSE_Key: attestation keys of Arm platforms, signers of tokens. Who
-   * calls often with the same loads it once: {@link loadTrustAnchors}.
+   * `simulated: true`. Public keys, PEM, DER, JWK, a JWK set or COSE_Key: attestation keys of Arm platforms and of TPMs, signers of
+   * tokens. Who calls often with the same loads it once: {@link loadTrustAnchors}.
    */
   readonly trustAnchors: readonly Uint8Array[] | TrustAnchors
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
-  /** REPORT_DATA or challenge that is wanted: 1 to 64 bytes, zero-padded on the right; Nitro: `nonce` as it is. Not given: stands in `notChecked`. */
+  /**
+   * REPORT_DATA or challenge that is wanted: 1 to 64 bytes, zero-padded on the right; Nitro `nonce` and a TPM quote's `extraData` as
+   * they are. Not given: stands in `notChecked`.
+   */
   readonly nonce?: Uint8Array
   /** Launch measurement that is wanted. Not given: stands in `notChecked`. */
   readonly measurement?: Uint8Array
@@ -79,7 +85,11 @@ export interface VerifyOptions {
   readonly armCca?: CcaRequirements
   /** Rules for tokens of vendors' services beyond the default. */
   readonly tokens?: TokenRequirements
-  /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
+  /** Rules for TPM quotes beyond the default, those of Azure's virtual TPMs among them. */
+  readonly tpm?: TpmRequirements
+  /** Rules for Azure confidential VMs beside those for their hardware and virtual TPM. */
+  readonly azureCvm?: AzureRequirements
+  /** TDX: CCELs and runtime logs; TPM: event logs of the firmware; in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */
   readonly forecast?: { readonly early: readonly Uint8Array[] }

@@ -3,6 +3,7 @@ import { utf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { looksLikeCca } from './arm-cca/parse.ts'
 import { looksLikePsa } from './arm-cca/psa.ts'
+import { looksLikeHclReport } from './azure-cvm/hcl-report.ts'
 import { isJsonObject, parseStrictJson } from './dcap/json.ts'
 import { teeOfQuote } from './dcap/quote.ts'
 import { looksLikeNitro } from './nitro/parse.ts'
@@ -11,6 +12,7 @@ import { guessKind, looksLikeDeviceReport } from './nvidia/parse.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
 import { decodeText, printableText } from './text-encoding.ts'
+import { looksLikeAttest } from './tpm/attest.ts'
 import type { Format } from './types.ts'
 
 /** Evidence without its wrappers: what it is, the structure that was signed, certificates that came with it. */
@@ -27,7 +29,7 @@ export const MAX_EVIDENCE_SIZE: number = 8 * 1024 * 1024
 const PROVIDERS: Readonly<Record<string, Format>> = { sev_guest: 'sev-snp', tdx_guest: 'tdx', arm_cca_guest: 'arm-cca' }
 
 /** Formats without wrappers of their own. */
-const BARE: readonly Format[] = ['tdx', 'sgx', 'nitro', 'arm-cca', 'nvidia-gpu', 'nvidia-switch']
+const BARE: readonly Format[] = ['tdx', 'sgx', 'nitro', 'arm-cca', 'nvidia-gpu', 'nvidia-switch', 'tpm', 'azure-cvm']
 
 /** Text that is read as it stands. Only who names the format gets it read: in `auto` a token is nothing that is known. */
 const TOKENS: readonly Format[] = ['nras-eat', 'ita-jwt', 'maa-jwt']
@@ -68,6 +70,8 @@ function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Ui
 }
 
 function detect(bytes: Uint8Array): Format {
+  if (looksLikeAttest(bytes)) return 'tpm'
+  if (looksLikeHclReport(bytes)) return 'azure-cvm'
   if (looksLikeSnp(bytes)) return 'sev-snp'
   if (looksLikeDeviceReport(bytes)) return `nvidia-${guessKind(bytes)}`
   const tee = teeOfQuote(bytes)

@@ -14,6 +14,7 @@ const SIMPLE: Readonly<Record<string, { readonly scheme: SignatureScheme; readon
   '1.2.840.10045.4.3.3': { scheme: 'ecdsa-p384-sha384', parameters: 'absent' },
   '1.2.840.113549.1.1.11': { scheme: 'rsa-pkcs1-sha256', parameters: 'null' },
   '1.2.840.113549.1.1.12': { scheme: 'rsa-pkcs1-sha384', parameters: 'null' },
+  '1.2.840.113549.1.1.13': { scheme: 'rsa-pkcs1-sha512', parameters: 'null' },
   '1.3.101.112': { scheme: 'ed25519', parameters: 'absent' },
 }
 

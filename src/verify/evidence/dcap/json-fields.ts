@@ -53,6 +53,12 @@ export class JsonFields {
     return value
   }
 
+  flag(name: string): boolean {
+    const value = this.#get(name)
+    if (typeof value !== 'boolean') throw this.#invalid(name, 'want true or false')
+    return value
+  }
+
   /** An integer from 0 to `max`. */
   count(name: string, max: number): number {
     const value = this.#get(name)

@@ -31,17 +31,20 @@ function signedBy(scheme: SignatureScheme): Signed {
     return { scheme, spki: spkiOf(publicKey), signature: sign(null, message, privateKey) }
   }
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const pss = { key: privateKey, padding: 6, saltLength: 48 }
-  const hash = scheme === 'rsa-pkcs1-sha256' ? 'sha256' : 'sha384'
-  return { scheme, spki: spkiOf(publicKey), signature: sign(hash, message, scheme === 'rsa-pss-sha384' ? pss : privateKey) }
+  const hash = scheme.slice(-'sha256'.length)
+  const pss = { key: privateKey, padding: 6, saltLength: Number(hash.slice('sha'.length)) / 8 }
+  return { scheme, spki: spkiOf(publicKey), signature: sign(hash, message, scheme.startsWith('rsa-pss') ? pss : privateKey) }
 }
 
 const SCHEMES: readonly SignatureScheme[] = [
   'ecdsa-p256-sha256',
   'ecdsa-p384-sha384',
+  'rsa-pss-sha256',
   'rsa-pss-sha384',
+  'rsa-pss-sha512',
   'rsa-pkcs1-sha256',
   'rsa-pkcs1-sha384',
+  'rsa-pkcs1-sha512',
   'ed25519',
 ]
 const signatures = SCHEMES.map(signedBy)

@@ -90,12 +90,6 @@ describe('evidence as it is found', () => {
     expect(await failure(input)).toBe(code)
   })
 
-  it('is refused in formats that are not supported yet, by name', async () => {
-    for (const format of ['tpm'] as const) {
-      expect(await outcomeOf(() => unwrapEvidence(report, format))).toBe('EVIDENCE_UNSUPPORTED')
-    }
-  })
-
   it('is told apart from a bundle', () => {
     expect(isBundle(json({ type: 'sealgate/evidence-bundle/v1' }))).toBe(true)
     expect(isBundle(report)).toBe(false)

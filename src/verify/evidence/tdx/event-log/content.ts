@@ -1,5 +1,6 @@
 import { crypto } from '#crypto'
 import { equal, fromUtf8, toHex, utf8 } from '../../../bytes/bytes.ts'
+import type { Digest } from '../../../crypto/types.ts'
 
 /** What an event's data says, as far as its type has a known form. */
 export type EventContent =
@@ -76,10 +77,10 @@ export interface Measured {
 }
 
 /** For most events the digest is of something else, such as a program, and the data is a label that nothing proves. */
-export async function findMeasured(type: number, data: Uint8Array, digest: Uint8Array): Promise<Measured> {
+export async function findMeasured(type: number, data: Uint8Array, digest: Uint8Array, algorithm: Digest = 'SHA-384'): Promise<Measured> {
   const { whole, value } = measurable(type, data)
-  if (await isDigestOfAny(whole, digest)) return { contentIsMeasured: true, valueIsMeasured: true }
-  return { contentIsMeasured: false, valueIsMeasured: await isDigestOfAny(value, digest) }
+  if (await isDigestOfAny(whole, digest, algorithm)) return { contentIsMeasured: true, valueIsMeasured: true }
+  return { contentIsMeasured: false, valueIsMeasured: await isDigestOfAny(value, digest, algorithm) }
 }
 
 /** Whoever writes the log can exchange what stands beside a measured value: a GRUB command could pass for the kernel's command line. */
@@ -92,8 +93,8 @@ function measurable(type: number, data: Uint8Array): { whole: readonly Uint8Arra
   return { whole: [data, utf8(text)], value: unlabelled === text ? [] : [utf8(unlabelled)] }
 }
 
-async function isDigestOfAny(candidates: readonly Uint8Array[], digest: Uint8Array): Promise<boolean> {
-  for (const candidate of candidates) if (equal(await crypto.digest('SHA-384', candidate), digest)) return true
+async function isDigestOfAny(candidates: readonly Uint8Array[], digest: Uint8Array, algorithm: Digest): Promise<boolean> {
+  for (const candidate of candidates) if (equal(await crypto.digest(algorithm, candidate), digest)) return true
   return false
 }
 

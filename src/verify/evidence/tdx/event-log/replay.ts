@@ -6,7 +6,7 @@ import { check } from '../../check.ts'
 import type { TdReport } from '../td-report.ts'
 import { describeContent, type EventContent, eventTypeName, findMeasured, type Measured } from './content.ts'
 import { looksLikeRuntimeLog, parseRuntimeLog, type RuntimeEvent } from './runtime-log.ts'
-import { looksLikeTcgLog, MAX_EVENT_LOG_SIZE, parseTcgLog } from './tcg-log.ts'
+import { EV_NO_ACTION, looksLikeTcgLog, MAX_EVENT_LOG_SIZE, parseTcgLog } from './tcg-log.ts'
 
 export type RegisterName = 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3'
 const REGISTERS: readonly RegisterName[] = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3']
@@ -44,7 +44,6 @@ export interface EventLogFindings {
   readonly replayed: Readonly<Record<RegisterName, string>>
 }
 
-const EV_NO_ACTION = 3
 const REGISTER_SIZE = 48
 const MAX_LOGS = 8
 

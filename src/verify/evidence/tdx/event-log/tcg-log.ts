@@ -3,10 +3,10 @@ import { AttestError } from '../../../errors.ts'
 
 /** One entry of a TCG crypto-agile event log, as it stands there. */
 export interface TcgEvent {
-  /** Measurement register of the CCEL: 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. */
+  /** Measurement register. In a CCEL 0 is MRTD, 1 to 4 are RTMR0 to RTMR3. */
   readonly index: number
   readonly type: number
-  /** SHA-384. */
+  /** Of the profile's algorithm. */
   readonly digest: Uint8Array
   readonly data: Uint8Array
 }
@@ -16,11 +16,20 @@ export const MAX_EVENT_LOG_SIZE: number = 1024 * 1024
 const MAX_EVENTS = 4096
 const MAX_DIGESTS = 8
 
-const EV_NO_ACTION = 3
-const SHA384 = 12
+/** What is read of a log: digests of one algorithm, for registers up to the highest one. */
+export interface LogProfile {
+  readonly name: string
+  /** TPM_ALG_ID, and size of a digest. */
+  readonly algorithm: number
+  readonly digestSize: number
+  readonly maxIndex: number
+}
+
+const CCEL: LogProfile = { name: 'SHA-384', algorithm: 12, digestSize: 48, maxIndex: 4 }
+
+export const EV_NO_ACTION = 3
 const SIGNATURE = utf8('Spec ID Event03\0')
 const END = 0xffffffff
-const MAX_INDEX = 4
 
 /** True for bytes that begin as a crypto-agile log does. */
 export function looksLikeTcgLog(bytes: Uint8Array): boolean {
@@ -28,24 +37,24 @@ export function looksLikeTcgLog(bytes: Uint8Array): boolean {
 }
 
 /**
- * Reads a CCEL: a TCG crypto-agile log with SHA-384 digests, in a buffer that is filled up with FF or 00. The header is not
- * among the events.
+ * Reads a TCG crypto-agile log in a buffer that is filled up with FF or 00: a CCEL, unless another profile is named. The
+ * header is not among the events.
  * @throws AttestError `EVIDENCE_TRUNCATED`, `EVIDENCE_TRAILING`, `EVIDENCE_UNSUPPORTED`, with the offset.
  * @see TCG PC Client Platform Firmware Profile 1.06, section 10.2; UEFI 2.10 section 38.4 (confidential computing).
  */
-export function parseTcgLog(bytes: Uint8Array): readonly TcgEvent[] {
+export function parseTcgLog(bytes: Uint8Array, profile: LogProfile = CCEL): readonly TcgEvent[] {
   const reader = new LogReader(bytes)
-  const sizes = readHeader(reader)
+  const sizes = readHeader(reader, profile)
   const events: TcgEvent[] = []
   while (!reader.isAtEnd()) {
     if (events.length >= MAX_EVENTS) throw reader.refuse(`more than ${MAX_EVENTS} events`)
-    events.push(readEvent(reader, sizes))
+    events.push(readEvent(reader, sizes, profile))
   }
   return events
 }
 
 /** The first entry has the older form: register, type, SHA-1, length; then what algorithms follow. */
-function readHeader(reader: LogReader): ReadonlyMap<number, number> {
+function readHeader(reader: LogReader, { name, algorithm, digestSize }: LogProfile): ReadonlyMap<number, number> {
   reader.u32()
   if (reader.u32() !== EV_NO_ACTION) throw reader.refuse('log does not begin with its header')
   reader.bytes(20)
@@ -63,25 +72,30 @@ function readHeader(reader: LogReader): ReadonlyMap<number, number> {
   }
   reader.bytes(reader.u8())
   if (reader.position !== end) throw reader.refuse('header has another length')
-  if (sizes.get(SHA384) !== 48) throw reader.refuse('log has no SHA-384 digests')
+  if (sizes.get(algorithm) !== digestSize) throw reader.refuse(`log has no ${name} digests`)
   return sizes
 }
 
-function readEvent(reader: LogReader, sizes: ReadonlyMap<number, number>): TcgEvent {
+function readEvent(reader: LogReader, sizes: ReadonlyMap<number, number>, profile: LogProfile): TcgEvent {
   const [index, type] = [reader.u32(), reader.u32()]
-  if (index > MAX_INDEX) throw reader.refuse(`measurement register ${index}`)
+  if (index > profile.maxIndex && !isPlatformNote(index, type)) throw reader.refuse(`measurement register ${index}`)
   const count = reader.u32()
   if (count > MAX_DIGESTS) throw reader.refuse(`${count} digests`)
   const digests = new Map<number, Uint8Array>()
   for (let i = 0; i < count; i++) {
-    const algorithm = reader.u16()
-    const size = sizes.get(algorithm)
-    if (size === undefined || digests.has(algorithm)) throw reader.refuse(`digest algorithm ${algorithm}`)
-    digests.set(algorithm, reader.bytes(size))
+    const id = reader.u16()
+    const size = sizes.get(id)
+    if (size === undefined || digests.has(id)) throw reader.refuse(`digest algorithm ${id}`)
+    digests.set(id, reader.bytes(size))
   }
-  const digest = digests.get(SHA384)
-  if (digest === undefined) throw reader.refuse('event without SHA-384 digest')
+  const digest = digests.get(profile.algorithm)
+  if (digest === undefined) throw reader.refuse(`event without ${profile.name} digest`)
   return { index, type, digest, data: reader.bytes(reader.u32()) }
+}
+
+/** Notes about the platform stand at no register (PC Client Platform Firmware Profile 1.06, section 10.4.5). */
+function isPlatformNote(index: number, type: number): boolean {
+  return index === END && type === EV_NO_ACTION
 }
 
 /** Reads a log front to back and says where it stands when something is wrong. */
@@ -122,8 +136,11 @@ class LogReader {
   isAtEnd(): boolean {
     const rest = this.#bytes.subarray(this.#pos)
     if (rest.length === 0) return true
-    if (isZero(rest)) return true
-    if (rest.length < 4 || new DataView(rest.buffer, rest.byteOffset).getUint32(0, true) !== END) return false
+    // An event begins with more than its first three words; looking at all that follows each one would take its square in time.
+    if (isZero(rest.subarray(0, 12)) && isZero(rest)) return true
+    if (rest.length < 4) return false
+    const view = new DataView(rest.buffer, rest.byteOffset, rest.length)
+    if (view.getUint32(0, true) !== END || (rest.length >= 8 && isPlatformNote(END, view.getUint32(4, true)))) return false
     if (rest.some((b) => b !== 0xff)) throw new AttestError('EVIDENCE_TRAILING', 'bytes after the end of the log', { at: this.#place() })
     return true
   }

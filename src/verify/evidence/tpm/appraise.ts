@@ -1,0 +1,109 @@
+import { equal, toHex } from '../../bytes/bytes.ts'
+import type { Check } from '../../verdict.ts'
+import { check, unknown } from '../check.ts'
+import type { PcrSelection, TpmQuote } from './attest.ts'
+import type { TpmCompanions } from './companions.ts'
+import { type PcrLogFindings, replayPcrLogs } from './event-log.ts'
+import { digestPcrs, type PcrBank } from './pcrs.ts'
+import type { TpmSignature } from './signature.ts'
+
+/** Rules that a caller may add. */
+export interface TpmRequirements {
+  /** Reference values by PCR. Their size names the bank; each must be among the quoted PCRs. */
+  readonly pcrs?: Readonly<Record<number, Uint8Array>>
+  /** The boot that is meant: reset and restart counts of an earlier quote by the same key. */
+  readonly boot?: { readonly resetCount: number; readonly restartCount: number }
+  /** The clock never ran without the TPM saving it (TPMS_CLOCK_INFO.safe). */
+  readonly safeClock?: true
+}
+
+/** What is wanted of a quote, whoever signed it. */
+export interface Wanted {
+  /** `extraData`, exactly. */
+  readonly nonce: Uint8Array | null
+  readonly requirements: TpmRequirements
+  /** Event logs of the firmware. */
+  readonly eventLogs: readonly Uint8Array[]
+}
+
+/** What a quote says of its PCRs, and what was compared. */
+export interface QuoteAppraisal {
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  readonly eventLog: PcrLogFindings | null
+}
+
+/**
+ * Checks what a quote says, as against who signed it: nonce, banks, digest over the PCR values, event logs, reference values.
+ * @param signature - Its hash is that of the PCR digest; null when none was given.
+ */
+export async function appraiseQuote(
+  quote: TpmQuote,
+  signature: TpmSignature | null,
+  { banks }: TpmCompanions,
+  wanted: Wanted,
+): Promise<QuoteAppraisal> {
+  const { requirements, eventLogs, nonce } = wanted
+  const checks: Check[] = [checkExtraData(quote), ...(nonce === null ? [] : [checkNonce(nonce, quote)]), ...checkSelections(quote)]
+  const needsValues = requirements.pcrs !== undefined || eventLogs.length > 0
+  if (banks.length > 0 || needsValues) checks.push(await checkDigest(quote, signature, banks))
+  for (const [index, value] of Object.entries(requirements.pcrs ?? {})) checks.push(checkPcr(Number(index), value, quote, banks))
+  checks.push(...checkClock(quote, requirements))
+  const selection = trusted(quote)[0]
+  const eventLog = eventLogs.length === 0 || selection === undefined ? null : await replayPcrLogs(eventLogs, selection, banks)
+  if (eventLog !== null) checks.push(...eventLog.checks)
+  const notChecked = [...(banks.length === 0 && !needsValues ? ['pcr-values'] : []), ...(eventLog?.notChecked ?? ['event-log'])]
+  return { checks, notChecked, eventLog }
+}
+
+/** A quote without data of the caller's could have been made at any time. */
+function checkExtraData({ extraData }: TpmQuote): Check {
+  return check('freshness.extra-data', extraData.length > 0, 'data that somebody asked for', toHex(extraData) || 'none')
+}
+
+function checkNonce(nonce: Uint8Array, { extraData }: TpmQuote): Check {
+  return check('freshness.nonce', nonce.length > 0 && equal(nonce, extraData), toHex(nonce), toHex(extraData))
+}
+
+function trusted({ selections }: TpmQuote): readonly PcrSelection[] {
+  return selections.filter((s) => s.hash.digest !== null && s.indices.length > 0)
+}
+
+/** CVE-2022-0317: a digest over no PCR at all is right for any machine. SHA-1 no longer ties a bank to an event log. */
+function checkSelections({ selections }: TpmQuote): readonly Check[] {
+  const text = selections.map((s) => `${s.hash.name}: ${s.indices.join(' ') || 'none'}`).join('; ') || 'none'
+  const chosen = selections.filter((s) => s.indices.length > 0)
+  const weak = chosen.filter((s) => s.hash.digest === null)
+  return [
+    check('policy.pcr-selection', chosen.length > 0 && chosen.length === selections.length, 'at least one PCR of every bank', text),
+    check('policy.pcr-bank', weak.length === 0, 'banks of SHA-256 or better', selections.map((s) => s.hash.name).join(', ') || 'none'),
+  ]
+}
+
+async function checkDigest(quote: TpmQuote, signature: TpmSignature | null, banks: readonly PcrBank[]): Promise<Check> {
+  const rule = 'binding.pcr-digest'
+  const want = toHex(quote.pcrDigest)
+  if (signature === null) return unknown(rule, want, 'no signature says with which hash')
+  if (signature.hash.digest === null) return check(rule, false, want, `PCR digest with ${signature.hash.name}, which is not trusted`)
+  const digest = await digestPcrs(signature.hash, quote.selections, banks)
+  if (digest === null) return unknown(rule, want, 'not every selected PCR value is given')
+  return check(rule, equal(digest, quote.pcrDigest), want, toHex(digest))
+}
+
+function checkPcr(index: number, want: Uint8Array, quote: TpmQuote, banks: readonly PcrBank[]): Check {
+  const selection = trusted(quote).find((s) => s.hash.size === want.length && s.indices.includes(index))
+  const got = banks.find((b) => b.hash === selection?.hash)?.values.get(index)
+  const text = selection === undefined ? 'not quoted in that bank' : got === undefined ? 'value not given' : toHex(got)
+  return check(`reference-values.pcr${index}`, got !== undefined && equal(got, want), toHex(want), text)
+}
+
+function checkClock({ safe, resetCount, restartCount }: TpmQuote, { boot, safeClock }: TpmRequirements): readonly Check[] {
+  const checks: Check[] = []
+  if (boot !== undefined) {
+    const text = (reset: number, restart: number): string => `resetCount ${reset}, restartCount ${restart}`
+    const same = boot.resetCount === resetCount && boot.restartCount === restartCount
+    checks.push(check('policy.boot', same, text(boot.resetCount, boot.restartCount), text(resetCount, restartCount)))
+  }
+  if (safeClock) checks.push(check('policy.safe-clock', safe, 'safe YES', safe ? 'safe YES' : 'safe NO'))
+  return checks
+}
