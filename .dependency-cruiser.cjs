@@ -9,7 +9,7 @@ const only = (name, rooms, packages, builtins = true) => ({
     pathNot: [...[name, ...rooms].map(room), ...packages.map((p) => `node_modules/${p}`), ...(builtins ? ['^node:', '^[a-z_/]+$'] : [])],
   },
 })
-const CORE = ['zod', 'jose', '@peculiar', 'reflect-metadata']
+const CORE = ['zod', 'jose', '@peculiar', 'reflect-metadata', 'saxes']
 const SEAL = [...CORE, 'hpke', '@panva', '@noble']
 const RPC = ['@grpc', 'protobufjs', 'long']
 

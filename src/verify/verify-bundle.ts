@@ -164,7 +164,7 @@ function commonClaims({
 
 /** The lower one of TCB info and QE identity. */
 function evaluationNumberOf(claims: EvidenceClaims): number | null {
-  if (claims.tee === 'sev-snp' || claims.tcb === null) return null
+  if (!('tcb' in claims) || claims.tcb === null) return null
   return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
 }
 

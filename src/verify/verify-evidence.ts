@@ -6,6 +6,9 @@ import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } 
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import { dcapRoots } from './evidence/dcap/roots.ts'
 import type { Forecast } from './evidence/forecast.ts'
+import type { DeviceClaims, DeviceParsed } from './evidence/nvidia/claims.ts'
+import { type DevicesClaims, type DevicesParsed, type DevicesResult, verifyDevices } from './evidence/nvidia/devices.ts'
+import { nvidiaRoots } from './evidence/nvidia/roots.ts'
 import { snpRoots } from './evidence/sev-snp/chain.ts'
 import type { SnpClaims, SnpParsed } from './evidence/sev-snp/claims.ts'
 import { type SnpResult, verifyReport } from './evidence/sev-snp/verify.ts'
@@ -19,8 +22,8 @@ import type { Anchor } from './trust/anchor.ts'
 import type { Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
-export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed
-export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims
+export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | DeviceParsed | DevicesParsed
+export type EvidenceClaims = SnpClaims | TdxClaims | SgxClaims | DeviceClaims | DevicesClaims
 /** `forecast`: what expires when; null unless it was asked for. */
 export type EvidenceVerdict = Verdict<EvidenceParsed, EvidenceClaims> & { readonly forecast: Forecast | null }
 
@@ -84,11 +87,15 @@ function verifyFormat(
   format: Format,
   evidence: Uint8Array,
   common: Common,
-  { sevSnp = {}, tdx = {}, sgx = {}, eventLogs = [] }: VerifyOptions,
-): Promise<SnpResult | TdxResult | SgxResult> {
+  { sevSnp = {}, tdx = {}, sgx = {}, nvidia = {}, eventLogs = [] }: VerifyOptions,
+): Promise<SnpResult | TdxResult | SgxResult | DevicesResult> {
   const { anchors, at } = common
   if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
   if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
+  if (format === 'nvidia-gpu' || format === 'nvidia-switch') {
+    const kind = format === 'nvidia-gpu' ? 'gpu' : 'switch'
+    return verifyDevices({ ...common, kind, evidence, roots: nvidiaRoots(anchors), requirements: nvidia })
+  }
   return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
 }
 

@@ -17,7 +17,7 @@ import { AttestError } from '../errors.ts'
 import { DerReader, TAG } from '../formats/der.ts'
 import type { CryptoBackend, Digest, SignatureScheme } from './types.ts'
 
-const HASH: Record<Digest, string> = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
+const HASH: Record<Digest, string> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
 
 interface Scheme {
   readonly hash: string | null

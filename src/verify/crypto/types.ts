@@ -1,7 +1,8 @@
 /** A value now (Node's synchronous crypto) or later (WebCrypto). Callers `await` both. */
 export type Awaitable<T> = T | Promise<T>
 
-export type Digest = 'SHA-256' | 'SHA-384' | 'SHA-512'
+/** SHA-1 names keys in OCSP and nothing else: no signature rests on it. */
+export type Digest = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512'
 
 /**
  * Signature schemes, each with its one hash and parameters. ECDSA signatures are r‖s, fixed length (IEEE P1363);

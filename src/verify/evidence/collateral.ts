@@ -3,10 +3,13 @@ import { toHex, utf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { type Crl, MAX_CRL_SIZE, parseCrl } from '../formats/crl.ts'
 import { DerReader, splitDer, TAG } from '../formats/der.ts'
+import { type OcspResponse, parseOcspResponse } from '../formats/ocsp.ts'
 import { looksLikePem, parsePem } from '../formats/pem.ts'
 import { type Certificate, parseCertificate } from '../formats/x509.ts'
 import { remember, type VerifyCache } from './cache.ts'
 import { type IntelDocument, looksLikeIntelCollateral, readIntelCollateral } from './dcap/collateral-json.ts'
+import { looksLikeRim, parseRim, type Rim } from './nvidia/rim/parse.ts'
+import { looksLikeRimAnswer, readRimAnswer } from './nvidia/rim/service.ts'
 
 /** A certificate with the digests by which facts about it are remembered. */
 export interface KnownCertificate extends Certificate {
@@ -19,7 +22,19 @@ export interface KnownCrl extends Crl {
   readonly sha256: string
 }
 
-/** Certificates, CRLs and Intel's documents from anywhere. Nothing here is trusted, and nothing here adds trust. */
+/** NVIDIA's reference manifest with the certificates of its signer. */
+export interface KnownRim extends Rim {
+  readonly sha256: string
+  readonly chain: readonly KnownCertificate[]
+}
+
+/** An OCSP response with the certificates that came with it. */
+export interface KnownOcsp extends OcspResponse {
+  readonly sha256: string
+  readonly delegates: readonly KnownCertificate[]
+}
+
+/** Certificates, CRLs and vendors' documents from anywhere. Nothing here is trusted, and nothing here adds trust. */
 export interface Collateral {
   /** Names these very items, in their order. */
   readonly id: string
@@ -27,8 +42,19 @@ export interface Collateral {
   readonly crls: readonly KnownCrl[]
   /** TCB info and identities of quoting enclaves. */
   readonly documents: readonly IntelDocument[]
+  /** NVIDIA's reference manifests. */
+  readonly rims: readonly KnownRim[]
+  readonly ocsp: readonly KnownOcsp[]
+  /** The certificates of each item that holds any, in its order, as chains are handed out. */
+  readonly chains: readonly CertificateChain[]
   /** Names of the items that hold none of these. */
   readonly unrecognized: readonly string[]
+}
+
+/** Certificates that came in one piece. */
+export interface CertificateChain {
+  readonly sha256: string
+  readonly certificates: readonly KnownCertificate[]
 }
 
 /** One piece of collateral and what to call it in an error. */
@@ -43,11 +69,12 @@ const MAX_CERTIFICATES = 1024
 /** Largest piece of collateral, in bytes: a CRL of 1 MiB as PEM. */
 export const MAX_COLLATERAL_SIZE: number = MAX_CRL_SIZE + 512 * 1024
 
-type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents'>
-const NOTHING: Recognized = { certificates: [], crls: [], documents: [] }
+type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents' | 'rims' | 'ocsp'>
+const NOTHING: Recognized = { certificates: [], crls: [], documents: [], rims: [], ocsp: [] }
 
 /**
- * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side) and CRLs; Intel's collateral as JSON.
+ * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side), CRLs and OCSP
+ * responses; Intel's collateral as JSON; NVIDIA's reference manifests as XML or as its service answers.
  * An item of any other kind is only named.
  * @throws AttestError `DER_MALFORMED`, `CERTIFICATE_MALFORMED`, `ENCODING_INVALID`, `JSON_MALFORMED` or `DOCUMENT_INVALID` for
  *   an item that is one of these kinds but damaged; `LIMIT_EXCEEDED`.
@@ -72,6 +99,9 @@ export function joinCollateral(a: Collateral, b: Collateral): Collateral {
     certificates: both(a.certificates, b.certificates),
     crls: both(a.crls, b.crls),
     documents: both(a.documents, b.documents),
+    rims: both(a.rims, b.rims),
+    ocsp: both(a.ocsp, b.ocsp),
+    chains: both(a.chains, b.chains),
     unrecognized: [...a.unrecognized, ...b.unrecognized],
   }
 }
@@ -80,47 +110,84 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
   const certificates = new Map<string, KnownCertificate>()
   const crls = new Map<string, KnownCrl>()
   const documents = new Map<string, IntelDocument>()
+  const rims = new Map<string, KnownRim>()
+  const ocsp = new Map<string, KnownOcsp>()
+  const chains = new Map<string, CertificateChain>()
   const unrecognized: string[] = []
   for (const { name, bytes } of items) {
-    const found = await remember(cache, `item:${await sha256(bytes)}`, 4 * bytes.length, () => recognize(bytes, name))
-    if (found.certificates.length + found.crls.length + found.documents.length === 0) unrecognized.push(name)
+    const digest = await sha256(bytes)
+    const found = await remember(cache, `item:${digest}`, 4 * bytes.length, () => recognize(bytes, name))
+    if (found === NOTHING) unrecognized.push(name)
+    if (found.certificates.length > 0) chains.set(digest, { sha256: digest, certificates: found.certificates })
     for (const certificate of found.certificates) certificates.set(certificate.sha256, certificate)
     for (const crl of found.crls) crls.set(crl.sha256, crl)
     for (const document of found.documents) documents.set(document.sha256, document)
+    for (const rim of found.rims) rims.set(rim.sha256, rim)
+    for (const response of found.ocsp) ocsp.set(response.sha256, response)
     // A chain file can hold a thousand: each would cost a signature check.
     if (certificates.size > MAX_CERTIFICATES)
       throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_CERTIFICATES} certificates`, { at: name })
   }
-  return { id, certificates: [...certificates.values()], crls: [...crls.values()], documents: [...documents.values()], unrecognized }
+  return {
+    id,
+    certificates: [...certificates.values()],
+    crls: [...crls.values()],
+    documents: [...documents.values()],
+    rims: [...rims.values()],
+    ocsp: [...ocsp.values()],
+    chains: [...chains.values()],
+    unrecognized,
+  }
 }
 
 async function recognize(bytes: Uint8Array, name: string): Promise<Recognized> {
-  const { pieces, documents } = await takeApart(bytes, name)
+  const { pieces, documents, rims } = await takeApart(bytes, name)
   const certificates: KnownCertificate[] = []
   const crls: KnownCrl[] = []
+  const ocsp: KnownOcsp[] = []
   for (const { kind, der } of pieces) {
     if (kind === 'certificate') certificates.push(await knownCertificate(parseCertificate(der, name)))
     if (kind === 'crl') crls.push({ ...parseCrl(der, name), sha256: await sha256(der) })
+    if (kind === 'ocsp') ocsp.push(await knownOcsp(der, name))
   }
-  return certificates.length + crls.length + documents.length === 0 ? NOTHING : { certificates, crls, documents }
+  const count = certificates.length + crls.length + documents.length + rims.length + ocsp.length
+  return count === 0 ? NOTHING : { certificates, crls, documents, rims, ocsp }
+}
+
+async function knownOcsp(der: Uint8Array, name: string): Promise<KnownOcsp> {
+  const response = parseOcspResponse(der, name)
+  return { ...response, sha256: await sha256(der), delegates: await knownCertificates(response.certificates, name) }
+}
+
+async function knownRim(xml: Uint8Array, name: string): Promise<KnownRim> {
+  const rim = await parseRim(xml, name)
+  return { ...rim, sha256: await sha256(xml), chain: await knownCertificates(rim.certificates, name) }
+}
+
+function knownCertificates(ders: readonly Uint8Array[], name: string): Promise<readonly KnownCertificate[]> {
+  return Promise.all(ders.map((der) => knownCertificate(parseCertificate(der, name))))
 }
 
 /** DER, and what it is taken for. */
 interface Piece {
-  readonly kind: 'certificate' | 'crl' | 'other'
+  readonly kind: 'certificate' | 'crl' | 'ocsp' | 'other'
   readonly der: Uint8Array
 }
 
 interface Parts {
   readonly pieces: readonly Piece[]
   readonly documents: readonly IntelDocument[]
+  readonly rims: readonly KnownRim[]
 }
 
 async function takeApart(bytes: Uint8Array, name: string): Promise<Parts> {
-  if (looksLikeDer(bytes)) return { pieces: splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der })), documents: [] }
+  const none = { pieces: [], documents: [], rims: [] }
+  if (looksLikeDer(bytes)) return { ...none, pieces: splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der })) }
   const text = textOf(bytes)
+  if (looksLikeRim(text)) return { ...none, rims: [await knownRim(bytes, name)] }
+  if (looksLikeRimAnswer(text)) return { ...none, rims: [await knownRim(readRimAnswer(text, name), name)] }
   if (looksLikeIntelCollateral(text)) return intelParts(text, name)
-  return { pieces: looksLikePem(text) ? pemPieces(text, name) : [], documents: [] }
+  return { ...none, pieces: looksLikePem(text) ? pemPieces(text, name) : [] }
 }
 
 async function intelParts(text: string, name: string): Promise<Parts> {
@@ -129,7 +196,7 @@ async function intelParts(text: string, name: string): Promise<Parts> {
     ...certificates.map((der) => ({ kind: 'certificate', der }) as const),
     ...crls.map((der) => ({ kind: 'crl', der }) as const),
   ]
-  return { pieces, documents }
+  return { pieces, documents, rims: [] }
 }
 
 const PEM_KINDS: Readonly<Record<string, Piece['kind']>> = { CERTIFICATE: 'certificate', 'X509 CRL': 'crl' }
@@ -160,11 +227,12 @@ function textOf(bytes: Uint8Array): string {
   }
 }
 
-/** Both begin SEQUENCE { SEQUENCE {; then a certificate has its tagged version, a CRL the plain one. */
+/** An OCSP response begins SEQUENCE { ENUMERATED. The others SEQUENCE { SEQUENCE {, then a certificate has its tagged version, a CRL the plain one. */
 function kindOf(der: Uint8Array, name: string): Piece['kind'] {
   const outer = new DerReader(der, name)
   if (outer.peek !== TAG.sequence) return 'other'
   const signed = outer.open(TAG.sequence)
+  if (signed.peek === TAG.enumerated) return 'ocsp'
   if (signed.peek !== TAG.sequence) return 'other'
   const first = signed.open(TAG.sequence).peek
   return first === 0xa0 ? 'certificate' : first === TAG.integer ? 'crl' : 'other'

@@ -15,6 +15,9 @@ export interface Expiry {
     | 'pck-crl'
     | 'tcb-info'
     | 'qe-identity'
+    | 'device-chain'
+    | 'rim-signer'
+    | 'ocsp'
   readonly name: string
   /** RFC 3339. */
   readonly expires: string

@@ -1,6 +1,7 @@
 import type { Group } from '../verdict.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
+import type { NvidiaRequirements } from './nvidia/appraise.ts'
 import type { SnpRequirements } from './sev-snp/appraise.ts'
 import type { SgxRequirements } from './sgx/verify.ts'
 import type { TdxRequirements } from './tdx/verify.ts'
@@ -42,7 +43,7 @@ export interface VerifyOptions {
   /** `auto`, the default, goes by content. */
   readonly format?: Format | 'auto'
   /**
-   * Certificates, chains and CRLs, PEM or DER, and Intel's collateral as JSON, each recognised by content. They never add
+   * Certificates, chains and CRLs, PEM or DER, OCSP responses, Intel's collateral as JSON and NVIDIA's manifests, each recognised by content. They never add
    * trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
@@ -62,6 +63,8 @@ export interface VerifyOptions {
   readonly tdx?: TdxRequirements
   /** Rules for SGX beyond the default. */
   readonly sgx?: SgxRequirements
+  /** Rules for NVIDIA GPUs and switches beyond the default. */
+  readonly nvidia?: NvidiaRequirements
   /** TDX: CCELs and runtime logs, in the order in which they were written. Not given: stands in `notChecked`. */
   readonly eventLogs?: readonly Uint8Array[]
   /** Asks for a forecast. `early`: Intel's early TCB info and what belongs to it, which never decides a verdict; may be empty. */

@@ -1,7 +1,9 @@
 import * as z from 'zod'
-import { fromBase64, fromBase64Url, fromHex } from '../bytes/bytes.ts'
+import { fromBase64, fromBase64Url, fromHex, utf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { teeOfQuote } from './dcap/quote.ts'
+import { formatOfDevices, looksLikeEvidenceList } from './nvidia/evidence-list.ts'
+import { guessKind, looksLikeDeviceReport } from './nvidia/parse.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
 import type { Format } from './types.ts'
@@ -34,6 +36,7 @@ export function unwrapEvidence(input: Uint8Array, format: Format | 'auto'): Unwr
   const text = printableText(input)
   if (format === 'auto' && isBundle(input))
     throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
+  if (text !== null && looksLikeEvidenceList(text)) return unwrapDevices(text, format)
   if (text?.startsWith('{')) return unwrapJson(text, format)
   const bytes = text === null ? input : (decodeText(text) ?? input)
   return openFormat(bytes, format === 'auto' ? detect(bytes) : format, [])
@@ -45,8 +48,11 @@ export function isBundle(input: Uint8Array): boolean {
   return text?.startsWith('{') === true && text.includes('"sealgate/evidence-bundle/v1"')
 }
 
+/** Formats whose evidence has no wrapper of its own. */
+const AS_IS: ReadonlySet<Format> = new Set(['tdx', 'sgx', 'nvidia-gpu', 'nvidia-switch'])
+
 function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
-  if (format === 'tdx' || format === 'sgx') return { format, evidence: bytes, endorsements }
+  if (AS_IS.has(format)) return { format, evidence: bytes, endorsements }
   if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
   const { report, certificates } = unwrapSnp(bytes)
   return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
@@ -54,6 +60,7 @@ function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Ui
 
 function detect(bytes: Uint8Array): Format {
   if (looksLikeSnp(bytes)) return 'sev-snp'
+  if (looksLikeDeviceReport(bytes)) return `nvidia-${guessKind(bytes)}`
   const tee = teeOfQuote(bytes)
   if (tee !== null) return tee
   throw new AttestError('EVIDENCE_UNRECOGNIZED', 'the content is no evidence that is known here', { at: 'evidence' })
@@ -76,6 +83,14 @@ function decodeText(text: string): Uint8Array | null {
     }
   }
   return null
+}
+
+/** The list stays as it is: it is taken apart where the devices are verified. */
+function unwrapDevices(text: string, wanted: Format | 'auto'): Unwrapped {
+  const format = formatOfDevices(text)
+  if (wanted !== 'auto' && wanted !== format)
+    throw new AttestError('EVIDENCE_UNSUPPORTED', `evidence of ${format}, want ${wanted}`, { at: 'evidence' })
+  return { format, evidence: utf8(text), endorsements: [] }
 }
 
 function unwrapJson(text: string, wanted: Format | 'auto'): Unwrapped {

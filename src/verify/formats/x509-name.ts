@@ -1,11 +1,13 @@
 import { fromUtf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
-import { type DerReader, decodeOid, TAG } from './der.ts'
+import { DerReader, decodeOid, TAG } from './der.ts'
 
 /** A distinguished name, in encoded order. Two names are the same when their `text` is. */
 export interface Name {
   /** `OU=Engineering,C=US,…,CN=ARK-Milan`: RFC 4514 escapes, in the order of the encoding. */
   readonly text: string
+  /** As encoded. A view, not a copy. */
+  readonly der: Uint8Array
   /** The one commonName, or null when there is none or more than one. */
   readonly commonName: string | null
 }
@@ -24,7 +26,9 @@ const SHORT: Readonly<Record<string, string>> = {
 export function readName(reader: DerReader): Name {
   const parts: string[] = []
   const commonNames: string[] = []
-  for (const rdns = reader.open(TAG.sequence); !rdns.done; ) {
+  const at = reader.place
+  const der = reader.whole(TAG.sequence)
+  for (const rdns = new DerReader(der, at).open(TAG.sequence); !rdns.done; ) {
     const rdn = rdns.open(TAG.set)
     const members: string[] = []
     while (!rdn.done) {
@@ -38,7 +42,7 @@ export function readName(reader: DerReader): Name {
     if (members.length === 0) throw new AttestError('CERTIFICATE_MALFORMED', 'empty relative distinguished name', { at: rdns.place })
     parts.push(members.join('+'))
   }
-  return { text: parts.join(','), commonName: commonNames.length === 1 ? (commonNames[0] ?? null) : null }
+  return { text: parts.join(','), der, commonName: commonNames.length === 1 ? (commonNames[0] ?? null) : null }
 }
 
 function readText(attribute: DerReader): string {

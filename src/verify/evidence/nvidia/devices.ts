@@ -1,0 +1,117 @@
+import type { Check } from '../../verdict.ts'
+import { loadCollateral } from '../collateral.ts'
+import type { Forecast } from '../forecast.ts'
+import type { CommonClaims } from '../types.ts'
+import type { DeviceClaims, DeviceParsed } from './claims.ts'
+import { readDevices } from './evidence-list.ts'
+import type { DeviceKind } from './layout.ts'
+import { verifyDeviceSet } from './topology.ts'
+import { type DeviceInput, type DeviceResult, verifyDevice } from './verify.ts'
+
+/** What was read of several devices. */
+export interface DevicesParsed {
+  readonly devices: readonly DeviceParsed[]
+}
+
+/** What is proven of several devices. `reportData`: their nonces, one where all have the same. */
+export interface DevicesClaims extends CommonClaims {
+  readonly devices: readonly DeviceClaims[]
+}
+
+export interface DevicesResult {
+  readonly parsed: DeviceParsed | DevicesParsed
+  readonly claims: DeviceClaims | DevicesClaims
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  forecast(): Promise<Forecast>
+}
+
+export interface DevicesInput extends Omit<DeviceInput, 'report' | 'certificates'> {
+  /** A report, or the JSON that NVIDIA's tools make of one or many. */
+  readonly evidence: Uint8Array
+}
+
+/**
+ * Checks every device of the evidence, and for a list also that the devices belong together. A list is shown as
+ * `devices`, its rules as `group.device-i.name`; one device alone as it is.
+ */
+export async function verifyDevices(input: DevicesInput): Promise<DevicesResult> {
+  const { evidence, ...common } = input
+  const devices = readDevices(evidence)
+  const results: DeviceResult[] = []
+  for (const [i, { kind, report, chain }] of devices.entries()) {
+    const items = chain === null ? [] : [{ name: `evidence_list[${i}].certificate`, bytes: chain }]
+    const { certificates } = await loadCollateral(items, input.cache)
+    // In a list of both kinds each device is judged as what it is.
+    const wanted: DeviceKind = devices.length === 1 ? input.kind : kind
+    results.push(await verifyDevice({ ...common, kind: wanted, report, certificates: chain === null ? null : certificates }))
+  }
+  const [only] = results
+  if (only !== undefined && devices[0]?.chain === null) return new Single(only, [], [...only.notChecked, 'topology'])
+  const together = verifyDeviceSet(results)
+  return only !== undefined && results.length === 1 ? new Single(only, together, only.notChecked) : new Several(results, together)
+}
+
+class Single implements DevicesResult {
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  readonly #result: DeviceResult
+
+  constructor(result: DeviceResult, together: readonly Check[], notChecked: readonly string[]) {
+    this.#result = result
+    this.checks = [...result.checks, ...together]
+    this.notChecked = notChecked
+  }
+
+  get parsed(): DeviceParsed {
+    return this.#result.parsed
+  }
+
+  get claims(): DeviceClaims {
+    return this.#result.claims
+  }
+
+  forecast(): Promise<Forecast> {
+    return this.#result.forecast()
+  }
+}
+
+class Several implements DevicesResult {
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  readonly #results: readonly DeviceResult[]
+
+  constructor(results: readonly DeviceResult[], together: readonly Check[]) {
+    this.#results = results
+    this.checks = [...results.flatMap((r, i) => r.checks.map((c) => ({ ...c, rule: ruleOf(c, i) }))), ...together]
+    this.notChecked = [...new Set(results.flatMap((r) => r.notChecked))]
+  }
+
+  get parsed(): DevicesParsed {
+    return { devices: this.#results.map((r) => r.parsed) }
+  }
+
+  get claims(): DevicesClaims {
+    const devices = this.#results.map((r) => r.claims)
+    return {
+      tee: devices.some((d) => d.tee === 'nvidia-gpu') ? 'nvidia-gpu' : 'nvidia-switch',
+      measurement: null,
+      reportData: [...new Set(devices.map((d) => d.reportData))].join(),
+      debug: false,
+      tcbStatus: 'not-applicable',
+      simulated: devices.some((d) => d.simulated),
+      devices,
+    }
+  }
+
+  async forecast(): Promise<Forecast> {
+    const all = await Promise.all(this.#results.map((r) => r.forecast()))
+    const expiries = all.flatMap((f) => f.expiries)
+    return { expiries: expiries.sort((a, b) => Date.parse(a.expires) - Date.parse(b.expires)), early: null }
+  }
+}
+
+function ruleOf({ rule }: Check, device: number): Check['rule'] {
+  const dot = rule.indexOf('.')
+  return `${rule.slice(0, dot)}.device-${device}${rule.slice(dot)}` as Check['rule']
+}

@@ -1,0 +1,70 @@
+import { OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../formats/x509.ts'
+import { isP384Key } from '../../formats/x509-algorithm.ts'
+import { isAuthority } from '../authority.ts'
+import { remember, type VerifyCache } from '../cache.ts'
+import type { KnownCertificate } from '../collateral.ts'
+import { isSignedBy } from '../signed-by.ts'
+import type { NvidiaRoot } from './roots.ts'
+
+/** What is true of a row of certificates for ever: leaf first, each issued by the next, the last a root. */
+export interface PathFacts {
+  /** Why the row is no path; null when it is one. */
+  readonly broken: string | null
+  /** The trusted root at its end; null when it ends elsewhere. */
+  readonly root: NvidiaRoot | null
+  /** Milliseconds since 1970: every certificate is valid in between. */
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+const SCHEME = 'ecdsa-p384-sha384'
+
+/**
+ * Leads a row of certificates to a trusted root. The row must be the whole path in order, the root included: nothing is
+ * looked up, left out or put in its place. Worked out once per cache; windows of time are the caller's to test.
+ */
+export async function establishPath(
+  certificates: readonly KnownCertificate[],
+  roots: readonly NvidiaRoot[],
+  cache: VerifyCache,
+): Promise<PathFacts> {
+  const key = `nvidia-path:${certificates.map((c) => c.sha256).join()}:${roots.map((r) => r.anchor.spkiSha256).join()}`
+  return remember(cache, key, 1024, async () => {
+    const last = certificates.at(-1)
+    const root = roots.find((r) => r.anchor.spkiSha256 === last?.spkiSha256 && r.anchor.subject === last.subject.text) ?? null
+    return {
+      broken: await findBreak(certificates, cache),
+      root,
+      notBefore: Math.max(...certificates.map((c) => c.notBefore), root?.anchor.notBefore ?? 0),
+      notAfter: Math.min(...certificates.map((c) => c.notAfter), root?.anchor.notAfter ?? Number.MAX_SAFE_INTEGER),
+    }
+  })
+}
+
+async function findBreak(certificates: readonly KnownCertificate[], cache: VerifyCache): Promise<string | null> {
+  for (const [i, certificate] of certificates.entries()) {
+    const issuer = certificates[i + 1] ?? certificate
+    const fault = faultOf(certificate, issuer, i)
+    if (fault !== null) return `certificate ${i} (${certificate.subject.commonName}) ${fault}`
+    if (!(await isSignedBy(cache, certificate, issuer))) return `certificate ${i} is not signed by ${issuer.subject.commonName}`
+  }
+  return null
+}
+
+/** @param below - Number of certificates below this one; the leaf does not count for path lengths (RFC 5280 section 4.2.1.9). */
+function faultOf(certificate: KnownCertificate, issuer: KnownCertificate, below: number): string | null {
+  if (certificate.issuer.text !== issuer.subject.text) return `is not issued by ${issuer.subject.commonName}`
+  if (certificate.signatureScheme !== SCHEME || !isP384Key(certificate.spki)) return 'is not ECDSA P-384 with SHA-384'
+  if (below === 0) return isEndEntity(certificate) ? null : 'is no signer of data'
+  if (!isAuthority(certificate)) return 'may not sign certificates'
+  const { pathLength } = certificate.basicConstraints ?? { pathLength: null }
+  return pathLength !== null && below - 1 > pathLength ? `may not have ${below - 1} authorities below it` : null
+}
+
+/** Signs data and nothing else: no authority, no extended usage such as OCSP signing. */
+function isEndEntity({ basicConstraints, keyUsage, extensions }: KnownCertificate): boolean {
+  const plain = unknownCritical(extensions, [OID_BASIC_CONSTRAINTS, OID_KEY_USAGE]).length === 0 && !extensions.has(OID_EXTENDED_KEY_USAGE)
+  return basicConstraints?.ca !== true && keyUsage?.digitalSignature === true && !keyUsage.certSign && plain
+}
+
+export const OID_EXTENDED_KEY_USAGE = '2.5.29.37'

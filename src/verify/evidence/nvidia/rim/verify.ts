@@ -1,0 +1,84 @@
+import type { Check } from '../../../verdict.ts'
+import { remember, type VerifyCache } from '../../cache.ts'
+import { check, checkWindow, type Now, unknown } from '../../check.ts'
+import type { KnownRim } from '../../collateral.ts'
+import { isSignedBy } from '../../signed-by.ts'
+import { establishPath, type PathFacts } from '../path.ts'
+import type { NvidiaRoot } from '../roots.ts'
+
+/** Which part of a device's firmware a manifest is about. */
+export type RimSource = 'driver' | 'vbios' | 'bios'
+
+/** What is true of a manifest for ever. */
+export interface RimFacts {
+  readonly rim: KnownRim
+  readonly path: PathFacts
+  /** The signature is that of the signer and over this very document. */
+  readonly authentic: boolean
+}
+
+/** Manifests of one version that are looked at: each costs signature checks. */
+const MAX_CANDIDATES = 8
+
+/**
+ * The manifest of this version among those given: the one that is for the product and trusted, if any is. Manifests are
+ * signed again with the same content when their signers expire, so the one that is valid at `now` goes first.
+ */
+export async function chooseRim(
+  rims: readonly KnownRim[],
+  version: string,
+  product: string | null,
+  roots: readonly NvidiaRoot[],
+  now: Now,
+  cache: VerifyCache,
+): Promise<RimFacts | null> {
+  const candidates: RimFacts[] = []
+  for (const rim of rims) {
+    if (rim.colloquialVersion !== version || candidates.length >= MAX_CANDIDATES) continue
+    candidates.push(await establishRim(rim, roots, cache))
+  }
+  const score = ({ rim, path, authentic }: RimFacts): number =>
+    (rim.product === product ? 8 : 0) +
+    (authentic ? 4 : 0) +
+    (isTrusted(path) ? 2 : 0) +
+    (path.notBefore <= now.ms && now.ms <= path.notAfter ? 1 : 0)
+  return candidates.reduce<RimFacts | null>((best, facts) => (best === null || score(facts) > score(best) ? facts : best), null)
+}
+
+function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
+  const key = `rim:${rim.sha256}:${roots.map((r) => r.anchor.spkiSha256).join()}`
+  return remember(cache, key, 0, async () => {
+    const [signer] = rim.chain
+    const signed = signer !== undefined && (await isSignedBy(cache, rim, signer))
+    return { rim, path: await establishPath(rim.chain, roots, cache), authentic: signed && rim.digestMatches }
+  })
+}
+
+function isTrusted(path: PathFacts): boolean {
+  return path.broken === null && path.root !== null
+}
+
+/** The rules about one manifest. Leaving it out makes its rule `unknown`. */
+export function checkRim(facts: RimFacts | null, source: RimSource, version: string, product: string | null, now: Now): readonly Check[] {
+  const want = `manifest of ${product ?? 'the device'} ${version}`
+  if (facts === null) return [unknown(`reference-values.${source}-rim`, want, 'none given')]
+  const { rim, path, authentic } = facts
+  const names = rim.chain.map((c) => c.subject.commonName ?? c.subject.text).join(' < ')
+  const got = path.broken ?? (path.root === null ? `${names}: not trusted` : names)
+  return [
+    check(`signature.${source}-rim`, authentic, 'ECDSA P-384 with SHA-384 over the whole document', signatureText(facts)),
+    check(`chain.${source}-rim`, isTrusted(path), 'signer under a trusted root', got),
+    checkWindow(`validity.${source}-rim`, path.notBefore, path.notAfter, now),
+    check(`reference-values.${source}-rim`, rim.product === product, want, `${rim.product} ${rim.colloquialVersion}`),
+  ]
+}
+
+function signatureText({ rim, authentic }: RimFacts): string {
+  if (authentic) return 'verifies under its signer'
+  return rim.digestMatches ? 'does not verify under its signer' : 'the document was changed'
+}
+
+/** Whether its values may be compared with: signed, under a trusted root, for this product. */
+export function isUsable({ rim, path, authentic }: RimFacts, product: string | null): boolean {
+  return authentic && isTrusted(path) && rim.product === product
+}
