@@ -5,6 +5,7 @@
  * Rows are loaded one by one: what a row does not use would make the collection of its garbage dearer.
  */
 const seal = () => import('./rows/seal.mjs')
+const gpu = () => import('./rows/verify-gpu.mjs')
 const upload = () => import('./rows/upload.mjs')
 const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
 const TLS = 'a bare TLS 1.3 socket to a process that discards'
@@ -18,6 +19,27 @@ export const rows = [
     better: 'higher',
     against: 'one bare ECDSA P-384 verify, key imported',
     load: async () => (await import('./rows/verify-snp.mjs')).warm,
+  },
+  {
+    id: 'verify.gpu.cold',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'as many bare ECDSA P-384 verifies as there are signatures',
+    load: async () => (await gpu()).cold,
+  },
+  {
+    id: 'verify.gpu.warm',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'one bare ECDSA P-384 verify, key imported',
+    load: async () => (await gpu()).warm,
+  },
+  {
+    id: 'verify.gpu.set8',
+    unit: 'systems/cpu-s',
+    better: 'higher',
+    against: 'as many bare ECDSA P-384 verifies as there are signatures',
+    load: async () => (await gpu()).set8,
   },
   { id: 'seal.encrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).encrypt },
   { id: 'seal.decrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).decrypt },
