@@ -90,7 +90,7 @@ export const evidenceTargets = [
     name: 'unwrap',
     async open({ load, tolerate }) {
       const { unwrapEvidence } = await load('verify/evidence/unwrap.js')
-      const formats = ['sev-snp', 'tdx', 'sgx', 'auto']
+      const formats = ['sev-snp', 'tdx', 'sgx', 'nvidia-gpu', 'auto']
       const run = (input) => {
         for (const format of formats) tolerate(() => unwrapEvidence(input, format))
       }

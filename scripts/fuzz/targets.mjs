@@ -4,7 +4,8 @@ import { documentTargets } from './targets-documents.mjs'
 import { evidenceTargets } from './targets-evidence.mjs'
 import { formatTargets } from './targets-formats.mjs'
 import { logTargets } from './targets-log.mjs'
+import { nvidiaTargets } from './targets-nvidia.mjs'
 import { verifyTargets } from './targets-verify.mjs'
 
 /** `open(context)` gives `{seeds, run}`; context is `{load, tolerate}`, see worker.mjs. */
-export const targets = [...formatTargets, ...evidenceTargets, ...logTargets, ...documentTargets, ...verifyTargets]
+export const targets = [...formatTargets, ...evidenceTargets, ...nvidiaTargets, ...logTargets, ...documentTargets, ...verifyTargets]

@@ -29,7 +29,16 @@ export * from './documents/trust.ts'
 export * from './documents/use-slot.ts'
 export { AttestError, ERROR_CODES, type ErrorCode, type ErrorPlace } from './errors.ts'
 export { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
-export { type Collateral, type CollateralItem, type KnownCertificate, type KnownCrl, loadCollateral } from './evidence/collateral.ts'
+export {
+  type CertificateChain,
+  type Collateral,
+  type CollateralItem,
+  type KnownCertificate,
+  type KnownCrl,
+  type KnownOcsp,
+  type KnownRim,
+  loadCollateral,
+} from './evidence/collateral.ts'
 export { ALLOWABLE_GROUPS } from './evidence/conclude.ts'
 export type { DcapRequirements } from './evidence/dcap/appraise.ts'
 export type {
@@ -45,6 +54,18 @@ export { type PckConfiguration, type PckExtension, parsePckExtension } from './e
 export { type BodyKind, parseQuote, type Quote, type QuoteHeader } from './evidence/dcap/quote.ts'
 export type { TcbStatus } from './evidence/dcap/tcb-status.ts'
 export type { EarlyOutlook, Expiry, Forecast } from './evidence/forecast.ts'
+export type { NvidiaRequirements } from './evidence/nvidia/appraise.ts'
+export type { Architecture } from './evidence/nvidia/architecture.ts'
+export type { DeviceClaims, DeviceIdentity, DeviceParsed, OpaqueField } from './evidence/nvidia/claims.ts'
+export type { Comparison, Mismatch } from './evidence/nvidia/compare.ts'
+export type { DevicesClaims, DevicesParsed } from './evidence/nvidia/devices.ts'
+export { type DeviceEvidence, readDevices } from './evidence/nvidia/evidence-list.ts'
+export type { DeviceKind, Mode } from './evidence/nvidia/layout.ts'
+export { type DeviceReport, parseDeviceReport } from './evidence/nvidia/parse.ts'
+export { parseRim, type Rim } from './evidence/nvidia/rim/parse.ts'
+export { type NvidiaRoot, type NvidiaRoots, nvidiaRoots } from './evidence/nvidia/roots.ts'
+export { verifyDeviceSet } from './evidence/nvidia/topology.ts'
+export { type DeviceInput, type DeviceResult, verifyDevice } from './evidence/nvidia/verify.ts'
 export type { SnpRequirements } from './evidence/sev-snp/appraise.ts'
 export { parseCertificateTable } from './evidence/sev-snp/certificate-table.ts'
 export type { SnpClaims, SnpFields, SnpParsed, VekFields } from './evidence/sev-snp/claims.ts'
@@ -65,6 +86,7 @@ export { isBundle, MAX_EVIDENCE_SIZE } from './evidence/unwrap.ts'
 export { encodeCanonical, type Json, parseCanonical } from './formats/canonical-json.ts'
 export { type Crl, parseCrl } from './formats/crl.ts'
 export { type JwsSigner, type VerifiedJws, verifyFlattenedJws, verifyGeneralJws } from './formats/jws.ts'
+export { type OcspResponse, parseOcspResponse, type SingleResponse } from './formats/ocsp.ts'
 export { type PemBlock, parsePem } from './formats/pem.ts'
 export { type Certificate, type Extension, parseCertificate } from './formats/x509.ts'
 export * from './receipt/index.ts'
@@ -72,6 +94,7 @@ export * from './tlog/index.ts'
 export { AMD_HIERARCHIES, type AmdAuthority, type AmdHierarchy, type AmdProduct } from './trust/amd.ts'
 export type { Anchor } from './trust/anchor.ts'
 export { INTEL_SGX_ROOT } from './trust/intel.ts'
+export { NVIDIA_DEVICE_ROOT, NVIDIA_RIM_ROOT } from './trust/nvidia.ts'
 export {
   accepts,
   allowUnknown,

@@ -46,7 +46,7 @@ describe('a simulated NVIDIA', () => {
     expect(serials).toEqual(pdis.map((pdi, i) => (i < 2 ? '41' : '50') + pdi))
     const [gpu, , nvswitch] = reports
     expect(gpu?.kind === 'gpu' && gpu.switchPdis).toEqual(pdis.slice(2).sort())
-    expect(nvswitch?.kind === 'switch' && nvswitch.gpuPdis.slice(0, 2)).toEqual(pdis.slice(0, 2))
+    expect(nvswitch?.kind === 'switch' && nvswitch.gpuPdis?.slice(0, 2)).toEqual(pdis.slice(0, 2))
   })
 
   it('gives each device the nonce that is its own, in reports that differ', () => {

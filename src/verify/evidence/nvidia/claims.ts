@@ -70,7 +70,7 @@ export interface GpuParsed {
 export interface SwitchParsed {
   readonly biosVersion: string
   readonly devicePdi: string
-  readonly gpuPdis: readonly string[]
+  readonly gpuPdis: readonly string[] | null
   readonly positionId: string | null
   readonly lockStatus: string | null
   readonly biosRimId: string

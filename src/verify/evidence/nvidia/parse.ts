@@ -61,8 +61,8 @@ export interface SwitchFields {
   readonly kind: 'switch'
   readonly biosVersion: string
   readonly devicePdi: string
-  /** Hexadecimal, as listed. */
-  readonly gpuPdis: readonly string[]
+  /** Hexadecimal, as listed; null where it lists none, which completes no system. */
+  readonly gpuPdis: readonly string[] | null
   readonly fwid: Uint8Array | null
 }
 
@@ -183,12 +183,12 @@ function linkedSwitches(slots: Uint8Array | null): readonly string[] {
 }
 
 function readSwitch(opaque: OpaqueData): SwitchFields {
-  const gpus = opaque.bytes('switchGpuPdis', SWITCH_GPU_SLOTS * PDI_SIZE + PORTS_SIZE).subarray(0, SWITCH_GPU_SLOTS * PDI_SIZE)
+  const gpus = opaque.optionalBytes('switchGpuPdis', SWITCH_GPU_SLOTS * PDI_SIZE + PORTS_SIZE)
   return {
     kind: 'switch',
     biosVersion: opaque.text('vbiosVersion'),
     devicePdi: toHex(opaque.bytes('switchPdi', PDI_SIZE)),
-    gpuPdis: pieces(gpus, PDI_SIZE).map(toHex),
+    gpuPdis: gpus === null ? null : pieces(gpus.subarray(0, SWITCH_GPU_SLOTS * PDI_SIZE), PDI_SIZE).map(toHex),
     fwid: opaque.optionalBytes('fwid', DIGEST_SIZE),
   }
 }

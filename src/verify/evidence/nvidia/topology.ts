@@ -43,7 +43,7 @@ function checkWiring(gpus: readonly DeviceResult[], switches: readonly DeviceRes
   const named = (results: readonly DeviceResult[], pick: (r: DeviceResult) => readonly string[], pdis: ReadonlySet<string>): boolean =>
     results.every((r) => sameMembers(pick(r), pdis))
   const gpusAgree = named(gpus, (r) => (r.report.device as GpuFields).switchPdis, switchPdis)
-  const switchesAgree = named(switches, (r) => (r.report.device as SwitchFields).gpuPdis, gpuPdis)
+  const switchesAgree = named(switches, (r) => (r.report.device as SwitchFields).gpuPdis ?? [], gpuPdis)
   return [
     check(count, true, want, got),
     check('binding.gpu-links', gpusAgree, 'every GPU is linked to exactly the switches shown', gpusAgree ? 'it is' : 'other switches'),
