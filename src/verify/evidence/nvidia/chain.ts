@@ -1,8 +1,9 @@
 import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
 import { remember, type VerifyCache } from '../cache.ts'
-import { check, checkWindow, type Now, unknown } from '../check.ts'
+import { check, type Now, unknown } from '../check.ts'
 import type { KnownCertificate } from '../collateral.ts'
+import { checkCertificateWindow } from '../dcap/windows.ts'
 import { classOf, type DeviceClass } from './architecture.ts'
 import { type Fwid, readFwid } from './fwid.ts'
 import type { DeviceKind } from './layout.ts'
@@ -78,6 +79,6 @@ export function checkChain(chain: DeviceChain | null, kind: DeviceKind, now: Now
     ),
     check('chain.class', deviceClass?.kind === kind, `names of a ${kind}'s chain`, deviceClass?.architecture ?? names),
     check('chain.pdi', pdi !== null, 'BROM serial number of a device id', certificates[1]?.serial ?? 'none'),
-    checkWindow('validity.device', path.notBefore, path.notAfter, now),
+    checkCertificateWindow('validity.device', path.window, now),
   ]
 }
