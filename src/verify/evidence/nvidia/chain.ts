@@ -1,15 +1,19 @@
 import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
 import { remember, type VerifyCache } from '../cache.ts'
-import { check, checkWindow, type Now, unknown } from '../check.ts'
+import { check, type Now, unknown } from '../check.ts'
 import type { KnownCertificate } from '../collateral.ts'
+import { checkCertificateWindow } from '../dcap/windows.ts'
 import { classOf, type DeviceClass } from './architecture.ts'
 import { type Fwid, readFwid } from './fwid.ts'
-import { establishPath, type PathFacts } from './path.ts'
+import type { DeviceKind } from './layout.ts'
+import { establishPath, type PathFacts, pathKey } from './path.ts'
 import type { NvidiaRoot } from './roots.ts'
 
 /** Leaf, BROM, provisioner, identity, root. */
 export const CHAIN_LENGTH = 5
+/** Room of a certificate and what was read of it, for the cache. */
+const FACTS_SIZE = 4096
 
 /** A device's certificates and what is true of them for ever. */
 export interface DeviceChain {
@@ -22,17 +26,24 @@ export interface DeviceChain {
   readonly fwid: Fwid | AttestError | null
 }
 
-export async function establishChain(
+/** Worked out once per cache. */
+export function establishChain(
   certificates: readonly KnownCertificate[],
   roots: readonly NvidiaRoot[],
   cache: VerifyCache,
-): Promise<DeviceChain> {
-  const path = await establishPath(certificates, roots, cache)
-  const deviceClass = classOf(certificates)
-  const [leaf, brom] = certificates
-  const fwid =
-    leaf === undefined ? null : await remember(cache, `fwid:${leaf.sha256}`, leaf.raw.length, () => ({ fwid: tryReadFwid(leaf) }))
-  return { certificates, path, class: deviceClass, pdi: pdiOf(brom, deviceClass), fwid: fwid?.fwid ?? null }
+): DeviceChain | Promise<DeviceChain> {
+  const key = `nvidia-chain:${pathKey(certificates, roots)}`
+  return remember(cache, key, certificates.length * FACTS_SIZE, async () => {
+    const deviceClass = classOf(certificates)
+    const [leaf, brom] = certificates
+    return {
+      certificates,
+      path: await establishPath(certificates, roots, cache),
+      class: deviceClass,
+      pdi: pdiOf(brom, deviceClass),
+      fwid: leaf === undefined ? null : tryReadFwid(leaf),
+    }
+  })
 }
 
 function tryReadFwid(leaf: KnownCertificate): Fwid | AttestError | null {
@@ -51,7 +62,7 @@ function pdiOf(brom: KnownCertificate | undefined, deviceClass: DeviceClass | nu
 }
 
 /** The rules about a chain. `kind` is what the report says it is about: a genuine switch must not speak for a GPU. */
-export function checkChain(chain: DeviceChain | null, kind: 'gpu' | 'switch', now: Now): readonly Check[] {
+export function checkChain(chain: DeviceChain | null, kind: DeviceKind, now: Now): readonly Check[] {
   const want = 'certificate chain of the device: leaf, BROM, provisioner, identity, root'
   if (chain === null) return [unknown('chain.device', want, 'none given')]
   const { certificates, path, class: deviceClass, pdi } = chain
@@ -68,6 +79,6 @@ export function checkChain(chain: DeviceChain | null, kind: 'gpu' | 'switch', no
     ),
     check('chain.class', deviceClass?.kind === kind, `names of a ${kind}'s chain`, deviceClass?.architecture ?? names),
     check('chain.pdi', pdi !== null, 'BROM serial number of a device id', certificates[1]?.serial ?? 'none'),
-    checkWindow('validity.device', path.notBefore, path.notAfter, now),
+    checkCertificateWindow('validity.device', path.window, now),
   ]
 }

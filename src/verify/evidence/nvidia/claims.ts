@@ -107,7 +107,7 @@ export interface DeviceParsed extends SpdmFields, Partial<GpuParsed>, Partial<Sw
 }
 
 /** What is proven of one device. `measurement` is null: its measurements are compared with the vendor's manifests. */
-export interface DeviceClaims extends CommonClaims, Omit<DeviceParsed, 'signature'> {
+export interface DeviceClaims extends CommonClaims, DeviceParsed {
   readonly tee: 'nvidia-gpu' | 'nvidia-switch'
 }
 
@@ -125,7 +125,7 @@ export function describeDevice(report: DeviceReport, { chain, rims, comparison, 
       product: rim.product,
       colloquialVersion: rim.colloquialVersion,
       signer: rim.chain[0]?.subject.text ?? null,
-      validUntil: instant(path.notAfter),
+      validUntil: instant(path.window.notAfter),
     })),
     comparison,
     ocsp: answers.map(({ certificate, response }) => ({
@@ -139,7 +139,7 @@ export function describeDevice(report: DeviceReport, { chain, rims, comparison, 
   }
 }
 
-export function deviceClaims({ signature: _, ...parsed }: DeviceParsed, simulated: boolean): DeviceClaims {
+export function deviceClaims(parsed: DeviceParsed, simulated: boolean): DeviceClaims {
   return {
     tee: parsed.kind === 'gpu' ? 'nvidia-gpu' : 'nvidia-switch',
     measurement: null,

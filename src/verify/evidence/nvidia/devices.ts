@@ -1,5 +1,6 @@
 import type { Check } from '../../verdict.ts'
-import { loadCollateral } from '../collateral.ts'
+import type { VerifyCache } from '../cache.ts'
+import { type KnownCertificate, loadCollateral } from '../collateral.ts'
 import type { Forecast } from '../forecast.ts'
 import type { CommonClaims } from '../types.ts'
 import type { DeviceClaims, DeviceParsed } from './claims.ts'
@@ -40,16 +41,19 @@ export async function verifyDevices(input: DevicesInput): Promise<DevicesResult>
   const devices = readDevices(evidence)
   const results: DeviceResult[] = []
   for (const [i, { kind, report, chain }] of devices.entries()) {
-    const items = chain === null ? [] : [{ name: `evidence_list[${i}].certificate`, bytes: chain }]
-    const { certificates } = await loadCollateral(items, input.cache)
+    const certificates = chain === null ? null : await chainOf(chain, `evidence_list[${i}].certificate`, input.cache)
     // In a list of both kinds each device is judged as what it is.
     const wanted: DeviceKind = devices.length === 1 ? input.kind : kind
-    results.push(await verifyDevice({ ...common, kind: wanted, report, certificates: chain === null ? null : certificates }))
+    results.push(await verifyDevice({ ...common, kind: wanted, report, certificates }))
   }
   const [only] = results
   if (only !== undefined && devices[0]?.chain === null) return new Single(only, [], [...only.notChecked, 'topology'])
   const together = verifyDeviceSet(results)
   return only !== undefined && results.length === 1 ? new Single(only, together, only.notChecked) : new Several(results, together)
+}
+
+async function chainOf(bytes: Uint8Array, name: string, cache: VerifyCache): Promise<readonly KnownCertificate[]> {
+  return (await loadCollateral([{ name, bytes }], cache)).certificates
 }
 
 class Single implements DevicesResult {

@@ -5,7 +5,7 @@ import { OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../for
 import type { Check } from '../../verdict.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, instant, type Now, unknown } from '../check.ts'
-import type { KnownCertificate, KnownOcsp } from '../collateral.ts'
+import type { Collateral, KnownCertificate, KnownOcsp } from '../collateral.ts'
 import { isSignedBy, type KeyBytes } from '../signed-by.ts'
 import { OID_EXTENDED_KEY_USAGE } from './path.ts'
 
@@ -22,6 +22,9 @@ export interface Questioned {
   readonly certificate: KnownCertificate
   readonly issuer: KnownCertificate
   readonly root: KeyBytes & { readonly subject: string }
+  /** Names the three. */
+  readonly key: string
+  readonly label: string
 }
 
 /** An answer about one certificate, signed by somebody who may. */
@@ -31,7 +34,12 @@ export interface Answer {
   /** While the responder's certificate is valid; milliseconds since 1970. */
   readonly notBefore: number
   readonly notAfter: number
+  /** From `thisUpdate` to `nextUpdate`, for people. */
+  readonly text: string
 }
+
+/** OCSP responses among collateral. */
+export type GivenOcsp = Pick<Collateral, 'id' | 'ocsp'>
 
 interface Answers {
   /** How many claim to be about the certificate. */
@@ -47,15 +55,14 @@ const MAX_ANSWERS = 16
 export async function checkOcsp(
   rule: string,
   questioned: Questioned,
-  given: readonly KnownOcsp[],
+  given: GivenOcsp,
   policy: OcspPolicy,
   allowHold: boolean,
   now: Now,
   cache: VerifyCache,
 ): Promise<{ readonly checks: readonly Check[]; readonly current: Answer | null }> {
-  const { serial, subject } = questioned.certificate
   const answers = await findAnswers(questioned, given, cache)
-  const want = `${subject.commonName ?? subject.text} (serial ${serial}) good at ${now.text}`
+  const want = `${questioned.label} good at ${now.text}`
   if (answers.named > 0 && answers.signed.length === 0) {
     const forged = check(`signature.ocsp-${rule}`, false, 'OCSP response signed by its responder', 'signature does not verify')
     return { checks: [forged, unknown(`revocation.${rule}`, want, 'no OCSP response that counts')], current: null }
@@ -83,11 +90,11 @@ function answerOf(
     return unknown(
       rule,
       want,
-      signed.length === 0 ? 'no OCSP response given' : `OCSP response does not count: ${signed.map(windowText).join(', ')}`,
+      signed.length === 0 ? 'no OCSP response given' : `OCSP response does not count: ${signed.map((answer) => answer.text).join(', ')}`,
     )
-  const { status, nextUpdate, revokedAt } = current.response
+  const { status, revokedAt } = current.response
   if (status === 'unknown') return unknown(rule, want, 'the responder does not know it')
-  if (status === 'good') return check(rule, true, want, `good until ${instant(nextUpdate ?? 0)}`)
+  if (status === 'good') return check(rule, true, want, `good: ${current.text}`)
   return check(rule, allowHold, `${want}${allowHold ? ', or on hold' : ''}`, `on hold since ${instant(revokedAt ?? 0)}`)
 }
 
@@ -106,41 +113,39 @@ function newest(answers: readonly Answer[]): Answer | null {
   )
 }
 
-function windowText({ response, nonce }: Answer): string {
-  const { thisUpdate, nextUpdate } = response
+function windowText({ thisUpdate, nextUpdate }: SingleResponse, nonce: Uint8Array | null): string {
   return `${instant(thisUpdate)} to ${nextUpdate === null ? 'unset' : instant(nextUpdate)}${nonce === null ? ', no nonce' : ''}`
 }
 
-async function findAnswers(questioned: Questioned, given: readonly KnownOcsp[], cache: VerifyCache): Promise<Answers> {
+/** What the given responses say of one certificate; `id` names them, so it is worked out once per cache. */
+function findAnswers(questioned: Questioned, { id, ocsp }: GivenOcsp, cache: VerifyCache): Answers | Promise<Answers> {
   const { serial } = questioned.certificate
-  const signed: Answer[] = []
-  let named = 0
-  for (const ocsp of given) {
-    for (const response of ocsp.responses) {
-      if (response.serial !== serial || named >= MAX_ANSWERS) continue
-      const found = await readAnswer(ocsp, response, questioned, cache)
-      if (found !== 'other') named++
-      if (typeof found === 'object') signed.push(found)
+  return remember(cache, `ocsp-answers:${id}:${questioned.key}`, 0, async () => {
+    const signed: Answer[] = []
+    let named = 0
+    for (const given of ocsp) {
+      for (const response of given.responses) {
+        if (response.serial !== serial || named >= MAX_ANSWERS) continue
+        const found = await readAnswer(given, response, questioned, cache)
+        if (found !== 'other') named++
+        if (typeof found === 'object') signed.push(found)
+      }
     }
-  }
-  return { named, signed }
+    return { named, signed }
+  })
 }
 
-/** True for ever of these bytes, so worked out once per cache. */
-function readAnswer(
+async function readAnswer(
   ocsp: KnownOcsp,
   response: SingleResponse,
   questioned: Questioned,
   cache: VerifyCache,
-): Answer | 'forged' | 'other' | Promise<Answer | 'forged' | 'other'> {
-  const { certificate, issuer, root } = questioned
-  const index = ocsp.responses.indexOf(response)
-  const key = `ocsp:${ocsp.sha256}:${index}:${certificate.sha256}:${issuer.spkiSha256}:${root.spkiSha256}`
-  return remember(cache, key, 0, async () => {
-    if (!(await isAbout(response, certificate, issuer.spki))) return 'other'
-    const signer = await findSigner(ocsp, questioned, cache)
-    return signer === null ? 'forged' : { response, nonce: ocsp.nonce, notBefore: signer.notBefore, notAfter: signer.notAfter }
-  })
+): Promise<Answer | 'forged' | 'other'> {
+  if (!(await isAbout(response, questioned.certificate, questioned.issuer.spki))) return 'other'
+  const signer = await findSigner(ocsp, questioned, cache)
+  if (signer === null) return 'forged'
+  const { nonce } = ocsp
+  return { response, nonce, notBefore: signer.notBefore, notAfter: signer.notAfter, text: windowText(response, nonce) }
 }
 
 /** The issuer itself, or a delegate that it or the root of the path named (RFC 6960 section 4.2.2.2). */

@@ -19,9 +19,8 @@ export class OpaqueData {
     const fields = new Map<number, Uint8Array>()
     const reader = new FieldReader(AT, input, input.length)
     while (input.length - reader.cursor >= HEADER_SIZE) {
-      const place = reader.place()
       const [type, size] = [reader.u16le(), reader.u16le()]
-      if (fields.has(type)) throw new AttestError('EVIDENCE_UNSUPPORTED', `opaque field ${type} appears twice`, { at: place })
+      if (fields.has(type)) throw new AttestError('EVIDENCE_UNSUPPORTED', `opaque field ${type} appears twice`, { at: reader.place() })
       fields.set(type, reader.bytes(size))
     }
     if (reader.cursor !== input.length) throw new AttestError('EVIDENCE_TRUNCATED', 'opaque field is cut off', { at: reader.place() })

@@ -139,15 +139,17 @@ function readBlocks(r: FieldReader, count: number, length: number): readonly Uin
 }
 
 function want(r: FieldReader, value: number, name: string): void {
-  const place = r.place()
-  const got = r.u8()
-  if (got !== value) throw new AttestError('EVIDENCE_UNSUPPORTED', `${name} is ${got}, want ${value}`, { at: place })
+  const offset = r.cursor
+  assertIs(r, offset, r.u8(), value, name)
 }
 
 function wantU16(r: FieldReader, value: number, name: string): void {
-  const place = r.place()
-  const got = r.u16le()
-  if (got !== value) throw new AttestError('EVIDENCE_UNSUPPORTED', `${name} is ${got}, want ${value}`, { at: place })
+  const offset = r.cursor
+  assertIs(r, offset, r.u16le(), value, name)
+}
+
+function assertIs(r: FieldReader, offset: number, got: number, value: number, name: string): void {
+  if (got !== value) throw new AttestError('EVIDENCE_UNSUPPORTED', `${name} is ${got}, want ${value}`, { at: r.place(offset) })
 }
 
 function readGpu(opaque: OpaqueData): GpuFields {

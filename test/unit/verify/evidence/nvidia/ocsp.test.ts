@@ -39,10 +39,16 @@ const known = async ({ der }: Holder) => knownCertificate(parseCertificate(der))
 async function judge(answers: readonly Uint8Array[], policy: OcspPolicy = {}, hold = false, at: Date = AT): Promise<string> {
   const cache = createVerifyCache()
   const items = answers.map((bytes, i) => ({ name: `ocsp[${i}]`, bytes }))
-  const { ocsp } = await loadCollateral(items, cache)
+  const given = await loadCollateral(items, cache)
   const anchor = await known(root)
-  const questioned = { certificate: await known(subject), issuer: await known(issuer), root: { ...anchor, subject: anchor.subject.text } }
-  const { checks } = await checkOcsp('device', questioned, ocsp, policy, hold, nowAt(at.getTime()), cache)
+  const questioned = {
+    certificate: await known(subject),
+    issuer: await known(issuer),
+    root: { ...anchor, subject: anchor.subject.text },
+    key: 'subject',
+    label: 'Subject',
+  }
+  const { checks } = await checkOcsp('device', questioned, given, policy, hold, nowAt(at.getTime()), cache)
   return checks.map((c) => `${c.rule}=${c.outcome}`).join()
 }
 
