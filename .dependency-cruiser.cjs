@@ -37,8 +37,13 @@ module.exports = {
     only('rpc', ['seal', 'verify'], [...SEAL, ...RPC]),
     only('client', ['rpc', 'seal', 'verify'], [...SEAL, ...RPC, 'tar-stream']),
     only('gateway', ['rpc', 'seal', 'verify'], [...SEAL, ...RPC, 'grpc-health-check', 'kysely', 'libsql', 'pino']),
-    only('host', ['rpc', 'seal', 'verify', 'sim'], [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3']),
+    only(
+      'host',
+      ['rpc', 'seal', 'verify', 'sim'],
+      [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3', 'cbor2', 'koffi'],
+    ),
     only('page', ['verify'], CORE, false),
+    only('pool', ['verify'], CORE),
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

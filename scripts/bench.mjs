@@ -33,7 +33,7 @@ async function runRow(row) {
 
 /** The result comes back over IPC, everything that is printed goes to stderr. Null when it failed. */
 async function runOnce(row) {
-  const child = spawn(process.execPath, [self, '--row', row.id], {
+  const child = spawn(process.execPath, [...(row.args ?? []), self, '--row', row.id], {
     env: { ...process.env, ...row.env },
     stdio: ['ignore', 2, 2, 'ipc'],
   })

@@ -1,9 +1,12 @@
 /**
- * Every row: `unit`, what it stands `against`, whether `better` is higher or lower, `env` for its process if it needs any,
+ * Every row: `unit`, what it stands `against`, whether `better` is higher or lower, `env` and `args` for its process if it needs any,
  * in how many `processes` it is run where one is not like the next, and how to load what measures it: a function that
  * gives `{value, reference, ratio, spread}`, ratio = value / reference, and `against` where that is known only then.
  * Rows are loaded one by one: what a row does not use would make the collection of its garbage dearer.
  */
+const snp = () => import('./rows/verify-snp.mjs')
+const dcap = () => import('./rows/verify-dcap.mjs')
+const PEER = '@phala/dcap-qvl, which keeps nothing and checks less'
 const seal = () => import('./rows/seal.mjs')
 const gpu = () => import('./rows/verify-gpu.mjs')
 const upload = () => import('./rows/upload.mjs')
@@ -12,13 +15,46 @@ const TLS = 'a bare TLS 1.3 socket to a process that discards'
 /** glibc gives back and fetches again each buffer of 1 MiB; told to keep them, both sides run at the speed of the cipher. */
 const malloc = { MALLOC_MMAP_THRESHOLD_: '67108864', MALLOC_TRIM_THRESHOLD_: '268435456', MALLOC_TOP_PAD_: '16777216' }
 
+function dcapRows(tee) {
+  const row = (name, against, load) => ({ id: `verify.${tee}.${name}`, unit: 'quotes/cpu-s', better: 'higher', against, load })
+  return [
+    row('cold', PEER, async () => (await dcap()).cold(tee)),
+    row('warm', 'two ECDSA P-256 verifications, one of which imports its key', async () => (await dcap()).warm(tee)),
+    row('warm.peer', PEER, async () => (await dcap()).warmAgainstPeer(tee)),
+    row('repeat', 'one bare ECDSA P-256 verification, key imported', async () => (await dcap()).repeat(tee)),
+  ]
+}
+
 export const rows = [
+  {
+    id: 'verify.snp.cold',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'bare verification of the signatures it checks, keys imported',
+    load: async () => (await snp()).cold,
+  },
   {
     id: 'verify.snp.warm',
     unit: 'reports/cpu-s',
     better: 'higher',
-    against: 'one bare ECDSA P-384 verify, key imported',
-    load: async () => (await import('./rows/verify-snp.mjs')).warm,
+    against: 'one bare ECDSA P-384 verification, key imported',
+    load: async () => (await snp()).warm,
+  },
+  ...['tdx', 'sgx'].flatMap(dcapRows),
+  {
+    id: 'verify.pool',
+    unit: 'reports/s',
+    better: 'higher',
+    against: 'the same reports in one thread, no pool (wall time)',
+    load: async () => (await snp()).pool,
+  },
+  {
+    id: 'verify.memory',
+    unit: 'MB',
+    better: 'lower',
+    against: 'heap and buffers after 50,000 quotes; the value is after 100,000',
+    args: ['--expose-gc'],
+    load: async () => (await dcap()).memory,
   },
   {
     id: 'verify.gpu.cold',

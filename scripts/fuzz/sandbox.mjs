@@ -5,7 +5,7 @@ import { instrument } from './instrument.mjs'
 import { root } from './paths.mjs'
 
 /** Rooms whose code is counted. */
-const COUNTED = ['verify', 'seal']
+const COUNTED = ['verify', 'seal', 'host/attesters']
 
 /**
  * While `globalThis.__believe` is true every signature verifies. Mutated documents would not get past the first signature otherwise,

@@ -31,7 +31,7 @@ export const documentTargets = [
   document('contract', 'verify/documents/contract.js', 'Contract', payload('010-contract')),
   document('grant', 'verify/documents/grant.js', 'Grant', payload('011-grant')),
   document('revocation', 'verify/documents/grant.js', 'Revocation', payload('012-revocation')),
-  document('policy', 'verify/documents/policy.js', 'Policy', payload('013-policy')),
+  document('policy', 'verify/documents/policy.js', 'Policy', () => ['013-policy', '013b-policy-requirements'].flatMap((v) => payload(v)())),
   document('header', 'verify/documents/header.js', 'Header', () =>
     ['014-dataset-header', '015-result-header'].flatMap((v) => payload(v)()),
   ),

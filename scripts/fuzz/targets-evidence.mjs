@@ -60,7 +60,11 @@ export function collateralSeeds() {
   const { tcb_info: tcbInfo, tcb_info_signature: signature } = JSON.parse(Buffer.from(intel[0]).toString('utf8'))
   const answer = Buffer.from(`{"tcbInfo":${tcbInfo},"signature":"${signature}"}`)
   const more = [...real('tdx/collateral', /^tdx.*\.json$/, 4), ...real('sgx/collateral', /^sgx.*\.json$/, 4), ...real('roots', /\.pem$/, 2)]
-  return [...certificates, crl, Buffer.concat(certificates), answer, ...intel, ...more].map((seed) => Uint8Array.from(seed))
+  const table = Buffer.from(certificateTable())
+  const texts = [table.toString('hex'), Buffer.from(crl).toString('base64')].map((text) => Buffer.from(text))
+  return [...certificates, crl, Buffer.concat(certificates), table, ...texts, answer, ...intel, ...more].map((seed) =>
+    Uint8Array.from(seed),
+  )
 }
 
 export const evidenceTargets = [
@@ -147,6 +151,25 @@ export const evidenceTargets = [
       const { createVerifyCache } = await load('verify/evidence/cache.js')
       const run = (input) => loadCollateral([{ name: 'fuzz', bytes: input }], createVerifyCache())
       return { seeds: collateralSeeds(), run }
+    },
+  },
+  {
+    name: 'endorsements',
+    maxSize: 64 * 1024,
+    async open({ load }) {
+      const { endorsementCheck } = await load('verify/endorsements.js')
+      const { createVerifyCache } = await load('verify/evidence/cache.js')
+      const { certificates } = simulatedPlatform()
+      const issuers = [...certificates, made('root.der'), made('tdx-collateral.golden.json')]
+      const cache = createVerifyCache()
+      const seeds = collateralSeeds()
+      const known = new Set(seeds.map((seed) => Buffer.from(seed).toString('base64')))
+      const run = async (input) => {
+        const { outcome } = await endorsementCheck([input], issuers, cache)
+        const isKnown = known.has(Buffer.from(input).toString('base64'))
+        if (outcome === 'pass' && !isKnown) throw new Violation('malleable', 'an endorsement passes that nobody made')
+      }
+      return { seeds, run }
     },
   },
 ]

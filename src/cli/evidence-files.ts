@@ -1,6 +1,8 @@
 import { open, readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileError } from '../client/files.ts'
+import { toBase64, utf8 } from '../verify/bytes/bytes.ts'
+import { MAX_EVIDENCE_SIZE } from '../verify/evidence/unwrap.ts'
 
 /** A file by its path. */
 export interface NamedFile {
@@ -27,6 +29,31 @@ export async function readUpTo(path: string, limit: number): Promise<Uint8Array>
   }
 }
 
+/** Far more than a kernel hands out (Linux drivers/virt/coco: 32 KiB, and what a host's certificate table may hold). */
+const MAX_BLOB_SIZE = 1024 * 1024
+const MAX_PROVIDER_SIZE = 64
+
+/**
+ * Evidence in a file, or in a folder with the attributes of one configfs-tsm report: `outblob`, and where they are there
+ * `auxblob` and `provider`. A folder becomes the JSON form of the same.
+ * @throws AttestError `FILE_UNREADABLE`, also for a folder without `outblob`.
+ */
+export async function readEvidence(path: string): Promise<Uint8Array> {
+  if (!(await isFolder(path))) return readUpTo(path, MAX_EVIDENCE_SIZE)
+  const outblob = await readUpTo(join(path, 'outblob'), MAX_BLOB_SIZE)
+  const present = new Set((await filesAt(path)).map((file) => basename(file)))
+  const read = async (name: string, limit: number): Promise<Uint8Array | undefined> =>
+    present.has(name) ? readUpTo(join(path, name), limit) : undefined
+  const [auxblob, provider] = [await read('auxblob', MAX_BLOB_SIZE), await read('provider', MAX_PROVIDER_SIZE)]
+  return utf8(
+    JSON.stringify({
+      outblob: toBase64(outblob),
+      ...(auxblob === undefined ? {} : { auxblob: toBase64(auxblob) }),
+      ...(provider === undefined ? {} : { provider: new TextDecoder().decode(provider) }),
+    }),
+  )
+}
+
 /** The file, or every file that lies in the folder, by name. Folders in it are left out. */
 export async function readPaths(paths: readonly string[], limit: number): Promise<readonly NamedFile[]> {
   const files: NamedFile[] = []
@@ -38,12 +65,20 @@ export async function readPaths(paths: readonly string[], limit: number): Promis
 
 async function filesAt(path: string): Promise<readonly string[]> {
   try {
-    if (!(await stat(path)).isDirectory()) return [path]
+    if (!(await isFolder(path))) return [path]
     const entries = await readdir(path, { withFileTypes: true })
     return entries
       .filter((e) => !e.isDirectory())
       .map((e) => join(path, e.name))
       .sort()
+  } catch (cause) {
+    throw fileError(cause, path)
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory()
   } catch (cause) {
     throw fileError(cause, path)
   }

@@ -1,4 +1,4 @@
-import { type AppraisedClaims, appraisePolicy } from '../verify/appraise/index.ts'
+import { type AppraisedClaims, appraisePolicy, type Leniency, leniencyOf } from '../verify/appraise/index.ts'
 import { equal, fromHex, toHex } from '../verify/bytes/bytes.ts'
 import { parseBinding } from '../verify/documents/binding.ts'
 import { parseEvidenceBundle } from '../verify/documents/evidence-bundle.ts'
@@ -7,65 +7,74 @@ import { AttestError } from '../verify/errors.ts'
 import { check } from '../verify/evidence/check.ts'
 import { MAX_COLLATERAL_SIZE } from '../verify/evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from '../verify/evidence/conclude.ts'
+import type { Forecast } from '../verify/evidence/forecast.ts'
 import { MAX_EVENT_LOG_SIZE } from '../verify/evidence/tdx/event-log/tcg-log.ts'
-import { isBundle, MAX_EVIDENCE_SIZE } from '../verify/evidence/unwrap.ts'
+import { isBundle } from '../verify/evidence/unwrap.ts'
 import { type Check, exitCodeOf, type Group, type Verdict, type Verified } from '../verify/verdict.ts'
-import { verifyBundle } from '../verify/verify-bundle.ts'
-import { verifyEvidence } from '../verify/verify-evidence.ts'
+import { type BundleClaims, evaluationNumberOf, verifyBundle } from '../verify/verify-bundle.ts'
+import { type EvidenceClaims, verifyEvidence } from '../verify/verify-evidence.ts'
 import type { VerifyCommand } from './commands/verify.ts'
-import { type NamedFile, readPaths, readUpTo } from './evidence-files.ts'
+import { type NamedFile, readEvidence, readPaths, readUpTo } from './evidence-files.ts'
 import type { Output } from './output.ts'
-import { verdictLines } from './verdict-lines.ts'
+import { type Outlook, verdictLines } from './verdict-lines.ts'
 
 const MAX_POLICY_SIZE = 256 * 1024
 
-/** What claims of bare evidence and of bundles have in common. */
-type Claims = Pick<AppraisedClaims, 'tee' | 'measurement' | 'debug' | 'simulated'> & Partial<AppraisedClaims>
-type AnyVerdict = Verdict<unknown, Claims>
+/** Of bare evidence or of a bundle. */
+type AnyVerdict = Verdict<unknown, EvidenceClaims | BundleClaims>
 
-interface Request extends Pick<VerifyCommand, 'format' | 'nonce' | 'measurement'> {
+/** A verdict and how long it can stand. */
+type Found = AnyVerdict & { readonly forecast: Forecast | null }
+
+interface Request extends Pick<VerifyCommand, 'format' | 'nonce' | 'measurement'>, Leniency {
   readonly collateral: readonly Uint8Array[]
   readonly trustAnchors: readonly Uint8Array[]
   readonly at: Date
-  readonly allowUnknown: readonly Group[]
   readonly eventLogs: readonly Uint8Array[]
+  readonly forecast: { readonly early: readonly Uint8Array[] }
 }
 
 /** Verifies a file and shows the verdict. Reads files, asks no network. @returns the exit code. */
 export async function verifyFile(output: Output, file: string, options: VerifyCommand): Promise<number> {
   const collateral = await readPaths(options.collateral, MAX_COLLATERAL_SIZE)
   const anchors = await readPaths(options.trustAnchor, MAX_COLLATERAL_SIZE)
+  const early = await readPaths(options.early, MAX_COLLATERAL_SIZE)
   const policy = options.policy === undefined ? null : parsePolicy(await readUpTo(options.policy, MAX_POLICY_SIZE))
+  const leniency = leniencyOf(policy === null ? [] : [policy])
   const request = {
     ...options,
+    ...leniency,
     collateral: collateral.map((f) => f.bytes),
     trustAnchors: anchors.map((f) => f.bytes),
     at: options.at ?? new Date(),
-    allowUnknown: [...options.allowUnknown, ...(policy?.appraisal.allowUnknown ?? [])],
+    allowUnknown: [...options.allowUnknown, ...leniency.allowUnknown],
     eventLogs: options.eventLog === undefined ? [] : [await readUpTo(options.eventLog, MAX_EVENT_LOG_SIZE)],
+    forecast: { early: early.map((f) => f.bytes) },
   }
-  const found = await verifyAny(await readUpTo(file, MAX_EVIDENCE_SIZE), request)
+  const found = await verifyAny(await readEvidence(file), request)
   if (options.eventLog !== undefined && found.format !== 'tdx') {
     throw new AttestError('EVIDENCE_UNSUPPORTED', `no event log is replayed for ${found.format} evidence`, { at: '--event-log' })
   }
-  const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), collateral)
-  output.answer(documentOf(verdict), verdictLines(verdict, request.at, output.paint))
+  const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), { collateral, early })
+  const outlook: Outlook = { at: request.at, forecast: found.forecast, isEarlyGiven: early.length > 0 }
+  output.answer(documentOf(verdict, found.forecast), verdictLines(verdict, outlook, output.paint))
   return exitCodeOf(verdict.checks)
 }
 
-function verifyAny(input: Uint8Array, request: Request): Promise<AnyVerdict> {
+function verifyAny(input: Uint8Array, request: Request): Promise<Found> {
   const bundled = request.format === 'bundle' || (request.format === 'auto' && isBundle(input))
   return bundled ? verifyBundleFile(input, request) : verifyEvidence(input, defined(request))
 }
 
 /** A bundle says itself which role it was made for; here nobody asks for a certain one. */
-async function verifyBundleFile(input: Uint8Array, request: Request): Promise<AnyVerdict> {
+async function verifyBundleFile(input: Uint8Array, request: Request): Promise<Found> {
   try {
     const bundle = parseEvidenceBundle(input)
     const verdict = await verifyBundle(bundle, { ...defined(request), role: parseBinding(bundle.binding).role })
-    return request.measurement === undefined ? verdict : byMeasurement(verdict, request.measurement, request.allowUnknown)
+    if (request.measurement === undefined) return verdict
+    return { ...byMeasurement(verdict, request.measurement, request.allowUnknown), forecast: verdict.forecast }
   } catch (error) {
-    if (isInputError(error)) return rejectMalformed('bundle', error, ['nonce', 'measurement'])
+    if (isInputError(error)) return { ...rejectMalformed<unknown, BundleClaims>('bundle', error, ['nonce', 'measurement']), forecast: null }
     throw error
   }
 }
@@ -80,9 +89,14 @@ function byMeasurement(verdict: AnyVerdict, measurement: Uint8Array, allow: read
 /** A policy is asked about verified claims alone. Bare evidence is bound to nothing and says nothing of a place. */
 function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown }: Request): AnyVerdict {
   if (verdict.decision === 'reject') return { ...verdict, notChecked: [...verdict.notChecked, 'policy'] }
-  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: null, collateralTime: null }
-  const claims = { ...bare, ...verdict.claims } as Verified<AppraisedClaims>
-  return widen(verdict, appraisePolicy(claims, policy, at), allowUnknown)
+  return widen(verdict, appraisePolicy(appraisedOf(verdict.claims), policy, at), allowUnknown)
+}
+
+/** This is only asked of evidence that verified, in a bundle or bare. */
+function appraisedOf(claims: Verified<BundleClaims> | Verified<EvidenceClaims>): Verified<AppraisedClaims> {
+  if ('cpu' in claims) return claims
+  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime: null }
+  return { ...bare, ...claims, cpu: claims } as unknown as Verified<AppraisedClaims>
 }
 
 /** Decides again with more checks. What they check no longer stands in `notChecked`. */
@@ -93,20 +107,20 @@ function widen(verdict: AnyVerdict & { readonly decision: 'accept' }, more: read
 }
 
 /** `collateral[3]` is the verifier's name of what came fourth; people know it by its path. */
-function withPaths(verdict: AnyVerdict, collateral: readonly NamedFile[]): AnyVerdict {
+function withPaths(verdict: AnyVerdict, files: { readonly [K in 'collateral' | 'early']: readonly NamedFile[] }): AnyVerdict {
   const notChecked = verdict.notChecked.map((name) => {
-    const index = /^collateral\[(\d+)\]$/.exec(name)?.[1]
-    return index === undefined ? name : `${collateral[Number(index)]?.path ?? name} (not recognised)`
+    const [, kind, index] = /^(collateral|early)\[(\d+)\]$/.exec(name) ?? []
+    return kind === undefined ? name : `${files[kind as keyof typeof files][Number(index)]?.path ?? name} (not recognised)`
   })
   return { ...verdict, notChecked }
 }
 
 /** The document of `--json`, its members in the order of the design. */
-function documentOf(verdict: AnyVerdict): object {
+function documentOf(verdict: AnyVerdict, forecast: Forecast | null): object {
   const { decision, authentic, format, parsed, checks, notChecked } = verdict
   const common = { decision, authentic, format, parsed }
-  if (verdict.decision === 'accept') return { ...common, claims: verdict.claims, checks, notChecked }
-  return { ...common, checks, notChecked, ...(verdict.error === null ? {} : { error: verdict.error }) }
+  if (verdict.decision === 'accept') return { ...common, claims: verdict.claims, checks, notChecked, forecast }
+  return { ...common, checks, notChecked, forecast, ...(verdict.error === null ? {} : { error: verdict.error }) }
 }
 
 /** The same request without members that are undefined. */

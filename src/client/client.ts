@@ -51,7 +51,7 @@ export interface RemoteEvidence {
   readonly verdict: WireVerdict
   /** The checkpoint that went into the nonce. */
   readonly checkpoint: string
-  /** Certificates and CRLs (DER) that the gateway used: collateral, never anchors. */
+  /** Certificates and CRLs (DER) and Intel's documents that the gateway used: collateral, never anchors. */
   readonly endorsements: readonly Uint8Array[]
 }
 

@@ -25,6 +25,6 @@ export { isFinal, type JobStateName, type JobView, type TransitionView } from '.
 export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
-export { createPolicy, type PolicyChoices } from './policy.ts'
+export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
 export { pushDataset } from './push-dataset.ts'
 export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './seal-dataset.ts'

@@ -1,5 +1,6 @@
 import { HPKE_SUITES } from '../verify/documents/keys.ts'
 import { encodePolicy, type Policy } from '../verify/documents/policy.ts'
+import type { Requirements } from '../verify/documents/requirements.ts'
 
 export interface PolicyChoices {
   /** The log whose entries open data; from the gateway's trust file. */
@@ -9,6 +10,23 @@ export interface PolicyChoices {
   readonly allowSimulated: boolean
   readonly allowUnknown: Policy['appraisal']['allowUnknown']
   readonly runners: Policy['runners']
+  /** In place of {@link STRICT_REQUIREMENTS}, per kind of TEE. */
+  readonly requirements?: Requirements
+}
+
+/**
+ * What a policy asks of evidence where its owner did not choose; docs/formats/policy.md says why. Milan is not among the
+ * products: the seed of its VCEKs has been extracted in software (arXiv 2605.12990), so its reports no longer prove a TCB.
+ */
+export const STRICT_REQUIREMENTS: Required<Requirements> = {
+  sevSnp: {
+    products: ['Genoa', 'Turin'],
+    floors: ['AMD-SB-3019'],
+    committedFirmware: true,
+    platformInfo: { required: ['aliasCheckComplete'] },
+  },
+  tdx: { septVeDisable: true, notMigratable: true, noServiceTd: true },
+  sgx: { noProvisionKey: true },
 }
 
 const DAY_SECONDS = 24 * 3600
@@ -25,6 +43,7 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
       allowSimulated: choices.allowSimulated,
       measurements: choices.measurements,
       allowUnknown: [...new Set(choices.allowUnknown)].sort(),
+      ...requirementsFor(tees, choices.requirements),
     },
     log: choices.log,
     witnessing: { mode: 'none' },
@@ -35,4 +54,14 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
     suites: HPKE_SUITES,
     cedar: '',
   })
+}
+
+/** Of the TEEs that the policy lets hold data; the others are refused whatever they show. */
+function requirementsFor(tees: readonly string[], chosen: Requirements = {}): Requirements {
+  const { sevSnp, tdx, sgx } = { ...STRICT_REQUIREMENTS, ...chosen }
+  return {
+    ...(tees.includes('sev-snp') ? { sevSnp } : {}),
+    ...(tees.includes('tdx') ? { tdx } : {}),
+    ...(tees.includes('sgx') ? { sgx } : {}),
+  }
 }

@@ -6,7 +6,7 @@ import type { Policy } from '../verify/documents/policy.ts'
 import type { AttestationResult } from '../verify/documents/statement.ts'
 import { createVerifyCache, type VerifyCache } from '../verify/evidence/cache.ts'
 import { encodeCanonical, type Json } from '../verify/formats/canonical-json.ts'
-import { accepts, type Check, type Group, type Verified } from '../verify/verdict.ts'
+import { accepts, type Check, type Verified } from '../verify/verdict.ts'
 import { type BundleClaims, type BundleOptions, verifyBundle } from '../verify/verify-bundle.ts'
 import type { Clock } from './clock.ts'
 
@@ -37,9 +37,7 @@ export interface Appraised {
 }
 
 /** What is asked of the evidence beside its being genuine. */
-export interface Demand extends Pick<BundleOptions, 'role' | 'nonce' | 'job'> {
-  /** Unknowns that may pass. */
-  readonly allowUnknown: readonly Group[]
+export interface Demand extends Pick<BundleOptions, 'role' | 'nonce' | 'job' | 'allowUnknown' | 'sevSnp' | 'tdx' | 'sgx'> {
   /** Every one must hold. */
   readonly policies: readonly Policy[]
   /** Rules of the gateway's own, about claims that verified. */
@@ -92,12 +90,6 @@ export class Appraiser {
     }
     return { appraisal, collateral, claims }
   }
-}
-
-/** Unknowns that every policy accepts. */
-export function allowedByAll(policies: readonly Policy[]): readonly Group[] {
-  const [first, ...rest] = policies.map((policy) => policy.appraisal.allowUnknown)
-  return (first ?? []).filter((group) => rest.every((list) => list.includes(group)))
 }
 
 /** An appraisal in the words of EAR. @param verifier - Name and version of this gateway. */

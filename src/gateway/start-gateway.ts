@@ -104,6 +104,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
   await uploads.sweep()
 
+  const ofHosts = { allowUnknown: config.allowUnknown, sevSnp: {}, tdx: {}, sgx: {}, ...config.hostRequirements }
   const onboarding = {
     db,
     log,
@@ -111,12 +112,12 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
     clock,
     signingKey: keys.signing,
     gateway,
-    allowUnknown: config.allowUnknown,
+    ofHosts,
     attestationSeconds: limits.attestationSeconds,
   }
   const grpc = createGrpcServer()
   const calls = new Calls(logger)
-  addService(grpc, AttestationService, attestationService(appraiser, config.allowUnknown), calls)
+  addService(grpc, AttestationService, attestationService(appraiser, ofHosts), calls)
   addService(grpc, DatasetService, datasetService(db, uploads, access), calls)
   addService(grpc, GrantService, grantService(grants), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)

@@ -10,12 +10,16 @@ export const der = {
   boolean: (is: boolean): Uint8Array => value(0x01, Uint8Array.of(is ? 0xff : 0)),
   nothing: (): Uint8Array => value(0x05, new Uint8Array()),
   integer: (n: number): Uint8Array => value(0x02, minimal(n)),
+  /** @param content - Of the INTEGER, as it stands. */
+  bigInteger: (content: Uint8Array): Uint8Array => value(0x02, content),
   oid: (text: string): Uint8Array => value(0x06, arcs(text)),
   ia5: (text: string): Uint8Array => value(0x16, utf8(text)),
-  /** GeneralizedTime. @param text - YYYYMMDDHHMMSSZ. */
-  time: (text: string): Uint8Array => value(0x18, utf8(text)),
-  /** Anything else. @param tag - The whole octet. */
-  tagged: (tag: number, content: Uint8Array): Uint8Array => value(tag, content),
+  /** GeneralizedTime to the second. */
+  time: (at: Date): Uint8Array => value(0x18, utf8(`${at.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`)),
+  /** Context tag around whole members, or in place of a constructed type's own. */
+  tagged: (tag: number, ...members: readonly Uint8Array[]): Uint8Array => value(0xa0 + tag, concat(...members)),
+  /** Context tag in place of a primitive type's own. */
+  implicit: (tag: number, content: Uint8Array): Uint8Array => value(0x80 + tag, content),
 }
 
 function value(tag: number, content: Uint8Array): Uint8Array {

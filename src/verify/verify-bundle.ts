@@ -10,13 +10,14 @@ import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { check } from './evidence/check.ts'
 import { loadCollateral } from './evidence/collateral.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
-import { FORMATS, type Format } from './evidence/types.ts'
+import type { Forecast } from './evidence/forecast.ts'
+import { FORMATS, type Format, type VerifyOptions } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
 import type { Check, Group, Verdict } from './verdict.ts'
 import { type EvidenceClaims, type EvidenceParsed, verifyEvidence } from './verify-evidence.ts'
 
 /** What a caller asks of {@link verifyBundle}. */
-export interface BundleOptions {
+export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx'> {
   /** Certificates and CRLs beside those that came with the bundle. They never add trust. */
   readonly collateral: readonly Uint8Array[]
   /** Root certificates of simulators. What verifies under one has `simulated: true`. */
@@ -29,6 +30,8 @@ export interface BundleOptions {
   /** Job digest that the binding must hold. Not given: stands in `notChecked`, unless the role has no job. */
   readonly job?: string
   readonly allowUnknown: readonly Group[]
+  /** Asks for a forecast of the CPU evidence. */
+  readonly forecast?: VerifyOptions['forecast']
   /** See {@link createVerifyCache}. */
   readonly cache?: VerifyCache
 }
@@ -51,11 +54,10 @@ export interface BundleClaims extends AppraisedClaims {
   readonly evidence: string
   /** The agent's own word about itself. A claim, bound to the evidence. */
   readonly config: Json
-  /** Claims of the CPU report. */
-  readonly cpu: EvidenceClaims
 }
 
-export type BundleVerdict = Verdict<BundleParsed, BundleClaims>
+/** `forecast`: what expires when; null unless it was asked for. */
+export type BundleVerdict = Verdict<BundleParsed, BundleClaims> & { readonly forecast: Forecast | null }
 
 /**
  * Proves that an enclave made this evidence, and made it for the keys, job, configuration and nonce in its binding (the CPU
@@ -70,7 +72,7 @@ export async function verifyBundle(bundle: EvidenceBundle, options: BundleOption
   try {
     return await verifyParsed(bundle, parseBinding(bundle.binding), options, notChecked)
   } catch (error) {
-    if (isInputError(error)) return rejectMalformed('bundle', error, notChecked)
+    if (isInputError(error)) return { ...rejectMalformed<BundleParsed, BundleClaims>('bundle', error, notChecked), forecast: null }
     throw error
   }
 }
@@ -88,6 +90,7 @@ async function verifyParsed(
   const cache = options.cache ?? createVerifyCache()
   const config = parseCanonical(bundle.config, MAX_DOCUMENT_SIZE, 'bundle.config')
   const collateral = [...bundle.endorsements, ...options.collateral]
+  const { sevSnp = {}, tdx = {}, sgx = {} } = options
   const cpu = await verifyEvidence(bundle.cpu.report, {
     format: formatOf(bundle),
     collateral,
@@ -95,13 +98,18 @@ async function verifyParsed(
     at: options.at,
     nonce: await crypto.digest('SHA-512', bundle.binding),
     allowUnknown: options.allowUnknown,
+    sevSnp,
+    tdx,
+    sgx,
     cache,
+    ...(options.forecast === undefined ? {} : { forecast: options.forecast }),
   })
   const endorsements = await endorsementCheck(bundle.endorsements, [...options.collateral, ...options.trustAnchors], cache)
   const checks = [...(await bindingChecks(bundle, binding, options)), endorsements, ...cpu.checks.map(asReportData)]
   const parsed = { binding, config, cpu: cpu.parsed }
   const common = { format: 'bundle', parsed, checks, notChecked: [...notChecked, ...cpu.notChecked.filter((n) => n !== 'measurement')] }
-  if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error }
+  const { forecast } = cpu
+  if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error, forecast }
   const claims: BundleClaims = {
     ...commonClaims(cpu.claims),
     bindingGrade: 'committed',
@@ -114,7 +122,7 @@ async function verifyParsed(
     config,
     cpu: cpu.claims,
   }
-  return conclude({ ...common, claims }, options.allowUnknown)
+  return Object.assign(conclude({ ...common, claims }, options.allowUnknown), { forecast })
 }
 
 function formatOf({ cpu }: EvidenceBundle): Format {
@@ -163,7 +171,7 @@ function commonClaims({
 }
 
 /** The lower one of TCB info and QE identity. */
-function evaluationNumberOf(claims: EvidenceClaims): number | null {
+export function evaluationNumberOf(claims: EvidenceClaims): number | null {
   if (!('tcb' in claims) || claims.tcb === null) return null
   return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
 }

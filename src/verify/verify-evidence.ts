@@ -1,9 +1,10 @@
+import type { Awaitable } from './crypto/types.ts'
 import { AttestError } from './errors.ts'
 import { rootAnchor } from './evidence/authority.ts'
 import { createVerifyCache, remember, type VerifyCache } from './evidence/cache.ts'
 import { nowAt } from './evidence/check.ts'
 import { type Collateral, type CollateralItem, joinCollateral, loadCollateral } from './evidence/collateral.ts'
-import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
+import { conclude, type Findings, isInputError, rejectMalformed } from './evidence/conclude.ts'
 import { dcapRoots } from './evidence/dcap/roots.ts'
 import type { Forecast } from './evidence/forecast.ts'
 import type { DeviceClaims, DeviceParsed } from './evidence/nvidia/claims.ts'
@@ -19,7 +20,7 @@ import { type TdxInput, type TdxResult, verifyTdxQuote } from './evidence/tdx/ve
 import type { Format, VerifyOptions } from './evidence/types.ts'
 import { type Unwrapped, unwrapEvidence } from './evidence/unwrap.ts'
 import type { Anchor } from './trust/anchor.ts'
-import type { Verdict } from './verdict.ts'
+import type { Check, Verdict } from './verdict.ts'
 
 /** What was read and what is proven, by format. */
 export type EvidenceParsed = SnpParsed | TdxParsed | SgxParsed | DeviceParsed | DevicesParsed
@@ -58,57 +59,83 @@ async function verifyUnwrapped(
   const collateral = await loadAll(options.collateral, endorsements, cache)
   const early = options.forecast === undefined ? null : await loadCollateral(named('early', options.forecast.early), cache)
   const anchors = await loadAnchors(options.trustAnchors, cache)
-  const at = options.at.getTime()
-  const common = { collateral, nonce: options.nonce ?? null, measurement: options.measurement ?? null, cache }
-  const result = await verifyFormat(format, evidence, { ...common, anchors, at, early }, options)
-  const unread = [...notChecked, ...collateral.unrecognized, ...(early?.unrecognized ?? [])]
-  // Getters, since most callers of a gateway never look at all that was read.
-  const findings = {
-    format,
-    checks: result.checks,
-    notChecked: [...unread, ...result.notChecked],
-    get parsed(): EvidenceParsed {
-      return result.parsed
-    },
-    get claims(): EvidenceClaims {
-      return result.claims
-    },
-  }
-  const forecast = options.forecast === undefined ? null : await result.forecast()
-  return Object.assign(conclude(findings, options.allowUnknown), { forecast })
+  const result = await verifyFormat(format, evidence, { collateral, anchors, early, cache }, options)
+  const unread = notChecked.concat(collateral.unrecognized, early?.unrecognized ?? [], result.notChecked)
+  const verdict = conclude<EvidenceParsed, EvidenceClaims>(new Found(format, result, unread), options.allowUnknown)
+  return Object.assign(verdict, { forecast: options.forecast === undefined ? null : await result.forecast() })
 }
 
-/** What every format is verified with. */
-interface Common extends Pick<TdxInput, 'collateral' | 'nonce' | 'measurement' | 'cache' | 'at' | 'early'> {
+/** What a format's verifier came to. It is put into words when it is asked for: most callers of a gateway never look at all of it. */
+type FormatResult = SnpResult | TdxResult | SgxResult | DevicesResult
+
+class Found implements Findings<EvidenceParsed, EvidenceClaims> {
+  readonly format: string
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  readonly #result: FormatResult
+
+  constructor(format: string, result: FormatResult, notChecked: readonly string[]) {
+    this.format = format
+    this.checks = result.checks
+    this.notChecked = notChecked
+    this.#result = result
+  }
+
+  get parsed(): EvidenceParsed {
+    return this.#result.parsed
+  }
+
+  get claims(): EvidenceClaims {
+    return this.#result.claims
+  }
+}
+
+/** What every format is verified with, beside what was asked for. */
+interface Loaded extends Pick<TdxInput, 'collateral' | 'early' | 'cache'> {
   readonly anchors: readonly Anchor[]
 }
 
-function verifyFormat(
-  format: Format,
-  evidence: Uint8Array,
-  common: Common,
-  { sevSnp = {}, tdx = {}, sgx = {}, nvidia = {}, eventLogs = [] }: VerifyOptions,
-): Promise<SnpResult | TdxResult | SgxResult | DevicesResult> {
-  const { anchors, at } = common
-  if (format === 'tdx') return verifyTdxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: tdx, eventLogs })
-  if (format === 'sgx') return verifySgxQuote({ ...common, quote: evidence, roots: dcapRoots(anchors), requirements: sgx })
-  if (format === 'nvidia-gpu' || format === 'nvidia-switch') {
-    const kind = format === 'nvidia-gpu' ? 'gpu' : 'switch'
-    return verifyDevices({ ...common, kind, evidence, roots: nvidiaRoots(anchors), requirements: nvidia })
+function verifyFormat(format: Format, evidence: Uint8Array, loaded: Loaded, options: VerifyOptions): Promise<FormatResult> {
+  const { collateral, anchors, early, cache } = loaded
+  const { nonce = null, measurement = null } = options
+  const at = options.at.getTime()
+  if (format === 'tdx') {
+    const { tdx: requirements = NONE, eventLogs = NO_LOGS } = options
+    const roots = dcapRoots(anchors)
+    return verifyTdxQuote({ quote: evidence, collateral, roots, at, nonce, measurement, eventLogs, early, requirements, cache })
   }
-  return verifyReport({ ...common, report: evidence, roots: snpRoots(anchors), now: nowAt(at), requirements: sevSnp })
+  if (format === 'sgx') {
+    const { sgx: requirements = NONE } = options
+    return verifySgxQuote({ quote: evidence, collateral, roots: dcapRoots(anchors), at, nonce, measurement, early, requirements, cache })
+  }
+  if (format === 'nvidia-gpu' || format === 'nvidia-switch') {
+    const { nvidia: requirements = NONE } = options
+    const kind = format === 'nvidia-gpu' ? 'gpu' : 'switch'
+    return verifyDevices({ kind, evidence, collateral, roots: nvidiaRoots(anchors), at, nonce, measurement, requirements, cache })
+  }
+  const { sevSnp: requirements = NONE } = options
+  return verifyReport({ report: evidence, collateral, roots: snpRoots(anchors), now: nowAt(at), nonce, measurement, requirements, cache })
 }
+
+const NONE = {}
+const NO_LOGS: readonly Uint8Array[] = []
+const NO_ANCHORS: readonly Anchor[] = []
 
 /** What the caller gave and what came with the evidence. */
-async function loadAll(given: VerifyOptions['collateral'], endorsements: readonly Uint8Array[], cache: VerifyCache): Promise<Collateral> {
-  const own = named('evidence.certificates', endorsements)
-  if (!('documents' in given)) return loadCollateral([...named('collateral', given), ...own], cache)
-  return own.length === 0 ? given : joinCollateral(given, await loadCollateral(own, cache))
+function loadAll(given: VerifyOptions['collateral'], endorsements: readonly Uint8Array[], cache: VerifyCache): Awaitable<Collateral> {
+  if (!('documents' in given)) {
+    return loadCollateral([...named('collateral', given), ...named('evidence.certificates', endorsements)], cache)
+  }
+  return endorsements.length === 0 ? given : joinOwn(given, endorsements, cache)
 }
 
-async function loadAnchors(trustAnchors: readonly Uint8Array[], cache: VerifyCache): Promise<readonly Anchor[]> {
-  if (trustAnchors.length === 0) return []
-  const anchors = await loadCollateral(named('trust anchor', trustAnchors), cache)
+async function joinOwn(given: Collateral, endorsements: readonly Uint8Array[], cache: VerifyCache): Promise<Collateral> {
+  return joinCollateral(given, await loadCollateral(named('evidence.certificates', endorsements), cache))
+}
+
+async function loadAnchors(given: VerifyOptions['trustAnchors'], cache: VerifyCache): Promise<readonly Anchor[]> {
+  if ('length' in given && given.length === 0) return NO_ANCHORS
+  const anchors = 'certificates' in given ? given : await loadCollateral(named('trust anchor', given), cache)
   const [stranger] = anchors.unrecognized
   if (stranger !== undefined) throw new AttestError('CERTIFICATE_MALFORMED', 'not a certificate', { at: stranger })
   return remember(cache, `anchors:${anchors.id}`, 0, () => anchors.certificates.map(rootAnchor))

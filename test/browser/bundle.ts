@@ -35,14 +35,22 @@ export async function bundleVerify(): Promise<Bundle> {
     script,
     sizeBytes: Buffer.byteLength(script),
     gzipBytes: gzipSync(script, { level: 9 }).length,
-    inputs: Object.keys(metafile.inputs).filter((path) => path !== '<stdin>'),
+    // A checkout may link to the packages of another.
+    inputs: Object.keys(metafile.inputs)
+      .filter((path) => path !== '<stdin>')
+      .map((path) => path.replace(/^.*\/(?=node_modules\/)/, '')),
   }
 }
 
-/** Chromium as Debian installs it, or `SEALGATE_CHROMIUM`. Null where there is none; then say so and skip. */
+/**
+ * Chromium as Debian installs it, or `SEALGATE_CHROMIUM`. Null with a printed reason where there is none, unless
+ * `SEALGATE_REQUIRE_CHROMIUM=1`: then it fails.
+ */
 export function chromiumPath(): string | null {
   const path = process.env.SEALGATE_CHROMIUM ?? '/usr/bin/chromium'
   if (existsSync(path)) return path
-  console.warn(`SKIPPED: no browser at ${path}; install chromium or set SEALGATE_CHROMIUM`)
+  const reason = `no browser at ${path}; install chromium or set SEALGATE_CHROMIUM`
+  if (process.env.SEALGATE_REQUIRE_CHROMIUM === '1') throw new Error(reason)
+  console.warn(`SKIPPED: ${reason}`)
   return null
 }

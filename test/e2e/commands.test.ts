@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +8,10 @@ import { verifyOffline } from '../../src/cli/demo/offline.ts'
 import { Processes } from '../../src/cli/demo/processes.ts'
 import { createGatewayFolder } from '../../src/cli/folders/gateway-folder.ts'
 import type { JobReport } from '../../src/client/index.ts'
+import { parseBinding } from '../../src/verify/documents/binding.ts'
+import { deviceNonce } from '../../src/verify/documents/device-nonce.ts'
+import { bundleFromJson } from '../../src/verify/documents/evidence-bundle.ts'
+import { compileLibrary } from '../support/c-compiler.ts'
 import { type Ended, sealgate, sealgateJson } from '../support/processes.ts'
 import { World } from '../support/processes-world.ts'
 
@@ -15,6 +20,7 @@ let done: JobReport
 let jobId: string
 const scratch = mkdtempSync(join(tmpdir(), 'sealgate-commands-'))
 const file = (name: string): string => join(scratch, name)
+const compiled = await compileLibrary('fake-nvml.c', file('libnvidia-ml.so.1'))
 
 beforeAll(async () => {
   world = await World.start()
@@ -99,8 +105,53 @@ describe('evidence', () => {
     await json('host', 'evidence', world.path('host'), '--attester', 'sim', '--out', file('evidence.json'))
     const accepted = await ask('verify', 'evidence.json', '--trust-anchor', world.path('host/simulated-root.pem'), '--json')
     expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true } })
+    expect(JSON.parse(accepted.stdout)).toMatchObject({
+      forecast: { expiries: [{ expires: expect.any(String) }, {}, {}, {}], early: null },
+    })
     const refused = await ask('verify', 'evidence.json', '--json')
     expect(refused.exitCode).toBe(4)
+  })
+
+  it('is printed as it is verified, for the nonce and role that were asked for', async () => {
+    const nonce = '5a'.repeat(32)
+    const { stdout, stderr, exitCode } = await ask(
+      'host',
+      'evidence',
+      world.path('host'),
+      '--attester',
+      'sim',
+      '--nonce',
+      nonce,
+      '--role',
+      'session',
+    )
+    expect(exitCode).toBe(0)
+    expect(stderr).toContain('SIMULATED')
+    writeFileSync(file('printed.json'), stdout)
+    const root = world.path('host/simulated-root.pem')
+    const accepted = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', nonce, '--json')
+    expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true, binding: { role: 'session' } } })
+    const stale = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', '5b'.repeat(32), '--json')
+    expect([stale.exitCode, JSON.parse(stale.stdout)]).toMatchObject([5, { decision: 'reject' }])
+  })
+
+  it.skipIf(!compiled)('holds a report of each GPU that NVML knows, bound both ways', async () => {
+    const args = ['host', 'evidence', world.path('host'), '--attester', 'sim', '--devices', 'nvml', '--json'] as const
+    const { stdout } = await sealgate(args, { cwd: scratch, env: { LD_LIBRARY_PATH: scratch } })
+    const told = JSON.parse(stdout) as { bundle: unknown; gpus: unknown }
+    expect(told).toMatchObject({ driverVersion: '550.90.07', gpus: [{ uuid: 'GPU-first' }, { uuid: 'GPU-second' }], unattested: [] })
+    const { binding: bytes, devices, cpu } = bundleFromJson(told.bundle)
+    const binding = parseBinding(bytes)
+    const digest = (report: Uint8Array): string => createHash('sha256').update(report).digest('base64url')
+    expect(binding.devices).toEqual(devices.map(({ type, report }) => ({ type, report: digest(report) })))
+    for (const [i, { report }] of devices.entries()) expect(report.slice(4, 36)).toEqual(await deviceNonce(binding, i))
+    expect(Buffer.from(cpu.report.subarray(0x50, 0x90))).toEqual(createHash('sha512').update(bytes).digest())
+  })
+
+  it('is not made up where the machine has no TEE and no folder is named', async () => {
+    const { exitCode, stdout, stderr } = await ask('host', 'evidence', '--attester', 'sim')
+    expect([exitCode, stdout]).toEqual([1, ''])
+    expect(stderr).toContain('ATTESTER_UNAVAILABLE')
   })
 })
 

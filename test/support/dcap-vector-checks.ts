@@ -3,9 +3,12 @@ import { AttestError } from '../../src/verify/errors.ts'
 import { createVerifyCache, type VerifyCache } from '../../src/verify/evidence/cache.ts'
 import type { Collateral } from '../../src/verify/evidence/collateral.ts'
 import type { DcapFields } from '../../src/verify/evidence/dcap/claims.ts'
+import type { SgxParsed } from '../../src/verify/evidence/sgx/claims.ts'
 import type { SgxResult } from '../../src/verify/evidence/sgx/verify.ts'
+import type { TdxParsed } from '../../src/verify/evidence/tdx/claims.ts'
+import type { TdReportField } from '../../src/verify/evidence/tdx/td-report.ts'
 import type { TdxResult } from '../../src/verify/evidence/tdx/verify.ts'
-import type { Verdict } from '../../src/verify/verdict.ts'
+import type { EvidenceVerdict } from '../../src/verify/verify-evidence.ts'
 import { decide, loadItems, troubles } from './dcap.ts'
 import type { Expected, QuoteVector } from './dcap-vectors.ts'
 
@@ -24,13 +27,11 @@ export function tally(name: string): Tally {
 }
 
 /** What the manifests say of SGX and TDX alike. */
-export function expectCommon(verdict: Verdict<DcapFields, unknown>, expected: Expected): void {
+function expectCommon(verdict: EvidenceVerdict, parsed: DcapFields, expected: Expected): void {
   expect([verdict.decision, verdict.checks.filter((c) => c.outcome !== 'pass')]).toEqual(
     expected.verdict === 'pass' ? ['accept', []] : ['reject', expect.anything()],
   )
   if (expected.authentic !== undefined) expect(verdict.authentic).toBe(expected.authentic)
-  const { parsed } = verdict
-  if (parsed === null) throw new Error('nothing was read')
   const want = expected.parsed ?? {}
   expect(parsed).toMatchObject({
     quoteVersion: want.quote_version,
@@ -92,18 +93,79 @@ const FITTING: Readonly<Record<string, RegExp>> = {
 /** Reasons for which the quote cannot be read at all. */
 const UNREADABLE = /format-invalid|qe-vendor-unknown|attestation-key-type-unsupported/
 
-export async function mutationOutcome(
-  verify: () => Promise<TdxResult | SgxResult>,
-  reason: string,
-): Promise<{ refused: boolean; fitting: boolean }> {
-  try {
-    const result = await verify()
+/** A broken quote is refused, for what is broken in it. */
+export function mutationOutcome(verdict: EvidenceVerdict, reason: string): string {
+  expect(verdict.decision).toBe('reject')
+  if (verdict.decision === 'reject' && verdict.parsed === null) {
+    expect(verdict.error).toMatchObject({ code: expect.stringMatching(/^EVIDENCE_/), at: expect.any(String) })
+    expect(reason).toMatch(UNREADABLE)
+  } else {
     const fits = FITTING[reason]
-    return { refused: decide(result).decision === 'reject', fitting: fits !== undefined && troubles(result).some((t) => fits.test(t)) }
-  } catch (error) {
-    if (!(error instanceof AttestError) || !error.code.startsWith('EVIDENCE_')) throw error
-    return { refused: true, fitting: UNREADABLE.test(reason) && error.at !== undefined }
+    expect(troubles(verdict).filter((t) => fits?.test(t))).not.toEqual([])
   }
+  return 'recipe'
+}
+
+/** Event logs are replayed whatever becomes of the quote. */
+export function eventLogOutcome(verdict: EvidenceVerdict, expected: Expected): string {
+  const { eventLog } = verdict.parsed as TdxParsed
+  expect(eventLog?.events).toBe(expected.events)
+  expect(Object.values(eventLog?.replayed ?? {})).toEqual(expected.replayed)
+  const wrong = troubles(verdict).filter((t) => t.startsWith('binding.'))
+  expect(wrong).toEqual(expected.equal?.flatMap((is, i) => (is ? [] : [`binding.rtmr${i}=fail`])))
+  return 'event log'
+}
+
+const FIELDS: Readonly<Record<string, TdReportField>> = {
+  tee_tcb_svn: 'teeTcbSvn',
+  mrseam: 'mrSeam',
+  mrsignerseam: 'mrSignerSeam',
+  seam_attributes: 'seamAttributes',
+  td_attributes: 'tdAttributes',
+  xfam: 'xfam',
+  mrtd: 'mrTd',
+  mrconfigid: 'mrConfigId',
+  mrowner: 'mrOwner',
+  mrownerconfig: 'mrOwnerConfig',
+  rtmr0: 'rtmr0',
+  rtmr1: 'rtmr1',
+  rtmr2: 'rtmr2',
+  rtmr3: 'rtmr3',
+  report_data: 'reportData',
+  tee_tcb_svn2: 'teeTcbSvn2',
+  mrservicetd: 'mrServiceTd',
+}
+
+/** Everything that the manifests say of a quote. */
+export function expectQuote(tee: 'tdx' | 'sgx', verdict: EvidenceVerdict, expected: Expected): void {
+  const { parsed } = verdict
+  if (parsed === null) throw new Error('nothing was read')
+  expectCommon(verdict, parsed as DcapFields, expected)
+  if (tee === 'tdx') expectTd(parsed as TdxParsed, expected)
+  else expectEnclave(parsed as SgxParsed, expected)
+}
+
+function expectTd({ tdReport, tcb }: TdxParsed, expected: Expected): void {
+  for (const [name, value] of Object.entries(expected.parsed?.td_report ?? {})) {
+    expect([name, tdReport[FIELDS[name] ?? 'mrTd']]).toEqual([name, value])
+  }
+  expect(tcb?.tdxModuleStatus ?? 'n/a (TDX module version 0)').toBe(expected.tdx_module_tcb_status)
+  const { raw, sept_ve_disable, migratable, debug } = expected.parsed?.td_attributes_decoded ?? {}
+  expect(tdReport.tdAttributeBits).toMatchObject({ raw, septVeDisable: sept_ve_disable, migratable, debug })
+}
+
+function expectEnclave({ enclave }: SgxParsed, expected: Expected): void {
+  const want = expected.parsed?.enclave ?? {}
+  expect(enclave).toMatchObject({
+    cpuSvn: want.cpusvn,
+    attributes: want.attributes,
+    mrEnclave: want.mrenclave,
+    mrSigner: want.mrsigner,
+    isvProdId: want.isvprodid,
+    isvSvn: want.isvsvn,
+    reportData: want.report_data,
+  })
+  if (typeof expected.debug === 'boolean') expect(enclave.attributeBits.debug).toBe(expected.debug)
 }
 
 /** Flips every bit of the first `size` bytes. @returns How many flips were refused. */

@@ -29,7 +29,10 @@ export async function verifySgx(asked: Asked, more: Partial<SgxInput> = {}): Pro
   return verifySgxQuote({ ...(await common(asked, more.cache)), ...more, quote: asked.quote })
 }
 
-async function common({ collateral, at }: Asked, cache: VerifyCache = createVerifyCache()): Promise<Omit<SgxInput, 'quote'>> {
+async function common(
+  { collateral, at }: Asked,
+  cache: VerifyCache = createVerifyCache(),
+): Promise<Omit<SgxInput & TdxInput, 'quote' | 'eventLogs'>> {
   return {
     collateral: await loadItems(collateral, cache),
     roots: intelRoots,

@@ -12,7 +12,9 @@ import {
 } from '../../src/sim/index.ts'
 import { concat, utf8 } from '../../src/verify/bytes/bytes.ts'
 import { rootAnchor } from '../../src/verify/evidence/authority.ts'
-import { knownCertificate } from '../../src/verify/evidence/collateral.ts'
+import { createVerifyCache } from '../../src/verify/evidence/cache.ts'
+import { knownCertificate, loadCollateral } from '../../src/verify/evidence/collateral.ts'
+import { encodeIntelDocument } from '../../src/verify/evidence/dcap/collateral-json.ts'
 import { type DcapRoot, dcapRoots } from '../../src/verify/evidence/dcap/roots.ts'
 import { parseCertificate } from '../../src/verify/formats/x509.ts'
 
@@ -57,6 +59,13 @@ export class SimulatedIntel {
 /** The collateral of a case as one file. */
 export function collateralOf({ json }: Pick<SimulatedCase, 'json'>): readonly Uint8Array[] {
   return [utf8(JSON.stringify(json))]
+}
+
+/** The same, each piece on its own in the form of endorsements. */
+export async function endorsementsOf(made: Pick<SimulatedCase, 'json'>): Promise<readonly Uint8Array[]> {
+  const items = collateralOf(made).map((bytes) => ({ name: 'collateral', bytes }))
+  const { certificates, crls, documents } = await loadCollateral(items, createVerifyCache())
+  return [...[...certificates, ...crls].map((c) => c.raw), ...documents.map(encodeIntelDocument)]
 }
 
 /** A copy with the bytes after the end that platforms leave there. */

@@ -10,7 +10,7 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import { der } from '../../src/sim/der.ts'
-import { concat, fromHex, toBase64, utf8 } from '../../src/verify/bytes/bytes.ts'
+import { fromHex, toBase64, utf8 } from '../../src/verify/bytes/bytes.ts'
 import { parseCertificate } from '../../src/verify/formats/x509.ts'
 
 cryptoProvider.set(webcrypto as Crypto)
@@ -40,8 +40,8 @@ export async function issue(name: string, use: Use, issuer?: Holder, window: Par
     ...WINDOW,
     ...window,
     signingAlgorithm: P384,
-    signingKey: (issuer ?? { keys }).keys.privateKey,
-    publicKey: keys.publicKey,
+    signingKey: (issuer ?? { keys }).keys.privateKey as CryptoKey,
+    publicKey: keys.publicKey as CryptoKey,
     extensions: [
       new BasicConstraintsExtension(use === 'authority', undefined, true),
       new KeyUsagesExtension(use === 'authority' ? certSign : KeyUsageFlags.digitalSignature, true),
@@ -125,10 +125,10 @@ export interface OcspParts {
   readonly change?: (tbs: Uint8Array) => Uint8Array
 }
 
-export const GOOD: Uint8Array = der.tagged(0x80, new Uint8Array())
-export const UNKNOWN: Uint8Array = der.tagged(0x82, new Uint8Array())
+export const GOOD: Uint8Array = der.implicit(0, new Uint8Array())
+export const UNKNOWN: Uint8Array = der.implicit(2, new Uint8Array())
 export function revoked(time: string, reason?: number): Uint8Array {
-  return der.tagged(0xa1, concat(der.time(time), ...(reason === undefined ? [] : [der.tagged(0xa0, der.enumerated(reason))])))
+  return der.tagged(1, timeOf(time), ...(reason === undefined ? [] : [der.tagged(0, der.enumerated(reason))]))
 }
 
 /** An OCSP response about `subject`, which `issuer` issued, signed by `signer`. */
@@ -141,27 +141,32 @@ export function makeOcsp(subject: Holder, issuer: Holder, signer: Holder, parts:
     der.sequence(der.oid(HASH[hash])),
     der.octets(digest(issuerName.der)),
     der.octets(digest(keyOf(named))),
-    der.tagged(0x02, fromHex(serial)),
+    der.bigInteger(fromHex(serial)),
   )
   const single = der.sequence(
     id,
     status,
-    der.time(parts.thisUpdate ?? '20260531120000Z'),
-    ...(nextUpdate === null ? [] : [der.tagged(0xa0, der.time(nextUpdate))]),
+    timeOf(parts.thisUpdate ?? '20260531120000Z'),
+    ...(nextUpdate === null ? [] : [der.tagged(0, timeOf(nextUpdate))]),
   )
   const nonce = (value: Uint8Array): Uint8Array =>
-    der.tagged(0xa1, der.sequence(der.sequence(der.oid('1.3.6.1.5.5.7.48.1.2'), der.octets(der.octets(value)))))
+    der.tagged(1, der.sequence(der.sequence(der.oid('1.3.6.1.5.5.7.48.1.2'), der.octets(der.octets(value)))))
   const tbs = der.sequence(
-    der.tagged(0xa2, der.octets(digest(keyOf(signer), 'sha1'))),
-    der.time('20260531120000Z'),
+    der.tagged(2, der.octets(digest(keyOf(signer), 'sha1'))),
+    timeOf('20260531120000Z'),
     der.sequence(single),
     ...(parts.nonce === undefined ? [] : [nonce(parts.nonce)]),
   )
   const signature = der.bits(signWith(signer, tbs, 'der'))
   const sent = parts.change?.(tbs) ?? tbs
-  const basic = der.sequence(sent, ECDSA_SHA384, signature, ...(embed ? [der.tagged(0xa0, der.sequence(signer.der))] : []))
+  const basic = der.sequence(sent, ECDSA_SHA384, signature, ...(embed ? [der.tagged(0, der.sequence(signer.der))] : []))
   const bytes = der.sequence(der.oid('1.3.6.1.5.5.7.48.1.1'), der.octets(basic))
-  return der.sequence(der.enumerated(0), der.tagged(0xa0, bytes))
+  return der.sequence(der.enumerated(0), der.tagged(0, bytes))
+}
+
+/** @param text - GeneralizedTime. */
+function timeOf(text: string): Uint8Array {
+  return der.time(new Date(text.replace(/^(....)(..)(..)(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z')))
 }
 
 /** The point of an uncompressed P-384 key: the last 97 bytes of its SubjectPublicKeyInfo. */

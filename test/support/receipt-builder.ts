@@ -103,6 +103,10 @@ export interface Plan {
   readonly times: { readonly nonce: number; readonly release: number; readonly ending: number }
   readonly measurement: string
   readonly platform: SimulatedPlatform
+  /** What evidence is of. */
+  readonly tee: 'sev-snp' | 'tdx'
+  /** What the host brings; null: the certificates and CRL of the platform. */
+  readonly hostEndorsements: readonly Uint8Array[] | null
   /** The report that the simulator would make for this binding; for recorded vectors. */
   readonly report: (binding: Uint8Array) => Promise<Uint8Array> | Uint8Array
   readonly endorsements: readonly Uint8Array[]
@@ -128,6 +132,8 @@ export const DEFAULT_PLAN: Plan = {
   times: { nonce: T0 - 30, release: T0, ending: T0 + 40 },
   measurement: MEASUREMENT,
   platform,
+  tee: 'sev-snp',
+  hostEndorsements: null,
   report: (binding) => simulatedReport(binding),
   endorsements: [platform.root.certificate],
 }
@@ -210,9 +216,9 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
   const bundle: EvidenceBundle = {
     binding,
     config: CONFIG,
-    cpu: { format: 'sev-snp', report },
+    cpu: { format: plan.tee, report },
     devices: [],
-    endorsements: [plan.platform.vek.certificate, plan.platform.intermediate.certificate, plan.platform.crl],
+    endorsements: plan.hostEndorsements ?? [plan.platform.vek.certificate, plan.platform.intermediate.certificate, plan.platform.crl],
   }
   const evidence = await evidenceDigest(bundle)
 
@@ -261,7 +267,7 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
             verifier: 'sealgate/0.1.0',
             iat: times.release,
             status: plan.ending === 'refusal-rejected' ? 'contraindicated' : 'affirming',
-            tee: 'sev-snp',
+            tee: plan.tee,
             measurement: plan.measurement,
             bindingGrade: 'committed',
             simulated: true,

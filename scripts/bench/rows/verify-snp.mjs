@@ -1,38 +1,106 @@
-import { createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
 import { attest, createSimulatedPlatform } from '../../../dist/sim/index.js'
-import { createVerifyCache, verifyEvidence } from '../../../dist/verify/index.js'
+import { crypto } from '../../../dist/verify/crypto/node.js'
+import { createVerifyCache, loadCollateral, verifyEvidence } from '../../../dist/verify/index.js'
 import { interleave } from '../interleave.mjs'
 
-const REPORTS = 200
+const AT = new Date('2026-01-01T00:00:00Z')
+const REPORTS = 100
 
-/**
- * SEV-SNP reports of one known host, each a new one: chain, CRL and VEK are in the verifier's cache, the report's own
- * signature is checked every time. The floor is that one ECDSA P-384 verification with the key already imported.
- */
-export async function warm() {
-  const at = new Date('2026-01-01T00:00:00Z')
-  const platform = await createSimulatedPlatform({ at })
-  const evidence = Array.from({ length: REPORTS }, () => attest(platform, { reportData: randomBytes(64), measurement: new Uint8Array(48) }))
-  const options = {
-    collateral: evidence[0].endorsements,
-    trustAnchors: [platform.root.certificate],
-    at,
-    allowUnknown: [],
-    cache: createVerifyCache(),
-  }
+async function world() {
+  const platform = await createSimulatedPlatform({ at: AT })
+  const measurement = new Uint8Array(48)
+  const evidence = Array.from({ length: REPORTS }, () => attest(platform, { reportData: randomBytes(64), measurement }))
+  return { reports: evidence.map((e) => e.report), collateral: evidence[0].endorsements, trustAnchors: [platform.root.certificate] }
+}
+
+function verifier(reports, options) {
   let next = 0
-  const ours = async () => {
-    const verdict = await verifyEvidence(evidence[next++ % REPORTS].report, options)
+  return async () => {
+    const verdict = await verifyEvidence(reports[next++ % REPORTS], { at: AT, allowUnknown: [], ...options })
     if (verdict.decision !== 'accept') throw new Error(JSON.stringify(verdict.checks.filter((c) => c.outcome !== 'pass')))
     return 1
   }
-  const privateKey = createPrivateKey({ key: Buffer.from(platform.vek.key), format: 'der', type: 'pkcs8' })
-  const key = { key: createPublicKey(privateKey), dsaEncoding: 'ieee-p1363' }
+}
+
+const P384 = { scheme: 'ecdsa-p384-sha384', key: ['ec', { namedCurve: 'P-384' }], hash: 'sha384', options: { dsaEncoding: 'ieee-p1363' } }
+const PSS = { scheme: 'rsa-pss-sha384', key: ['rsa', { modulusLength: 4096 }], hash: 'sha384', options: { padding: 6, saltLength: 48 } }
+
+/** One bare verification with an imported key, of a message as long as a report. */
+function bare({ key, hash, options }) {
+  const { privateKey, publicKey } = generateKeyPairSync(...key)
   const data = randomBytes(0x2a0)
-  const signature = sign('sha384', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
-  const bare = () => {
-    if (!verify('sha384', data, key, signature)) throw new Error('does not verify')
+  const signature = sign(hash, data, { key: privateKey, ...options })
+  return () => {
+    if (!verify(hash, data, { key: publicKey, ...options }, signature)) throw new Error('does not verify')
     return 1
   }
-  return interleave(ours, bare)
+}
+
+/** The schemes of the signatures that one run checks. */
+async function signaturesOf(run) {
+  const seen = []
+  const { verify: original } = crypto
+  crypto.verify = (key, ...rest) => {
+    seen.push(key.scheme)
+    return original(key, ...rest)
+  }
+  await run()
+  crypto.verify = original
+  return seen
+}
+
+/** Reports of one known host, each a new one: chain, CRL and VEK are in the verifier's cache, the report's own signature never is. */
+export async function warm() {
+  const { reports, collateral, trustAnchors } = await world()
+  const cache = createVerifyCache()
+  const load = (items) =>
+    loadCollateral(
+      items.map((bytes, i) => ({ name: `${i}`, bytes })),
+      cache,
+    )
+  return interleave(verifier(reports, { collateral: await load(collateral), trustAnchors: await load(trustAnchors), cache }), bare(P384))
+}
+
+/** Everything each time, from bytes: chain, CRL, extensions, report. */
+export async function cold() {
+  const { reports, ...options } = await world()
+  const run = verifier(reports, options)
+  const each = { [P384.scheme]: bare(P384), [PSS.scheme]: bare(PSS) }
+  const signatures = await signaturesOf(run)
+  const all = () => {
+    for (const scheme of signatures) each[scheme]()
+    return 1
+  }
+  const count = (scheme) => signatures.filter((s) => s === scheme).length
+  const against = `bare verification of the signatures it checks: ${count(P384.scheme)} P-384, ${count(PSS.scheme)} RSA-4096 PSS; their keys imported`
+  return { ...(await interleave(run, all)), against }
+}
+
+/** Reports per second of wall time: a pool with a thread for each core against one thread. */
+export async function pool() {
+  const { VerifierPool } = await import('../../../dist/pool/index.js')
+  const { reports, collateral, trustAnchors } = await world()
+  const rest = { at: AT, allowUnknown: [] }
+  const threads = new VerifierPool()
+  const shared = { ...rest, collateral: threads.load(collateral), trustAnchors: threads.load(trustAnchors) }
+  const one = verifier(reports, { collateral, trustAnchors, cache: createVerifyCache() })
+  const perSecond = async (work, many) => {
+    const start = performance.now()
+    await work()
+    return (many * 1000) / (performance.now() - start)
+  }
+  const batch = () => Promise.all(reports.map((report) => threads.verify(report, shared)))
+  const { interleaveOnce } = await import('../interleave.mjs')
+  const several = () =>
+    perSecond(async () => {
+      for (let i = 0; i < 5; i++) if ((await batch()).some((v) => v.decision !== 'accept')) throw new Error('rejected')
+    }, 5 * REPORTS)
+  const single = () =>
+    perSecond(async () => {
+      for (let i = 0; i < 5 * REPORTS; i++) await one()
+    }, 5 * REPORTS)
+  const result = await interleaveOnce(several, single, 7)
+  await threads.close()
+  return result
 }

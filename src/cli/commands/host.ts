@@ -1,11 +1,12 @@
 import { type Command, Option } from 'commander'
-import type { AttesterKind } from '../../host/index.ts'
+import type { AttesterKind, DevicesKind, NvmlGpus } from '../../host/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { type LogLevel, logLevelOption } from '../options.ts'
 
 interface AttesterChoice {
   readonly attester: AttesterKind
+  readonly devices: DevicesKind
   readonly dangerouslyClaimMeasurement?: string
 }
 
@@ -18,6 +19,7 @@ interface StartOptions extends AttesterChoice {
 interface EvidenceOptions extends AttesterChoice {
   readonly out?: string
   readonly nonce?: string
+  readonly role: 'host' | 'session' | 'broker'
 }
 
 export function register(program: Command): void {
@@ -34,20 +36,26 @@ export function register(program: Command): void {
     .addHelpText('after', examples('sealgate host start host1', 'sealgate host start host1 --runner docker'))
     .action(action<StartOptions, [string]>(start))
   attesterOptions(host.command('evidence'))
-    .description('make evidence of this machine, for a look at it with `sealgate verify`')
-    .argument('<folder>', 'host folder')
-    .option('--out <file>', 'evidence bundle to make (default: only its measurement is shown)')
+    .description('print evidence of this machine and its devices (a bundle, over throwaway keys), for `sealgate verify`')
+    .argument('[folder]', 'host folder: its simulated TEE serves where the machine has none')
+    .option('--out <file>', 'write the bundle there instead of printing it')
     .option('--nonce <hex>', 'nonce of 32 bytes (default: random)')
+    .addOption(new Option('--role <role>', 'what the keys are for').choices(['host', 'session', 'broker']).default('host'))
     .addOption(jsonOption())
-    .addHelpText('after', examples('sealgate host evidence host1 --out evidence.json'))
-    .action(action<EvidenceOptions, [string]>(evidence))
+    .addHelpText('after', examples('sealgate host evidence > evidence.json', 'sealgate host evidence host1 --out evidence.json'))
+    .action(action<EvidenceOptions, [string | undefined]>(evidence))
 }
 
 function attesterOptions(command: Command): Command {
   return command
     .addOption(
       new Option('--attester <attester>', "auto: the machine's own TEE, else the simulated one of the folder")
-        .choices(['auto', 'sim', 'configfs-tsm'])
+        .choices(['auto', 'sim', 'configfs-tsm', 'sev-guest', 'nitro'])
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--devices <devices>', 'auto: GPUs give evidence where the NVIDIA driver is loaded')
+        .choices(['auto', 'none', 'nvml'])
         .default('auto'),
     )
     .addOption(
@@ -56,15 +64,16 @@ function attesterOptions(command: Command): Command {
 }
 
 async function start({ output, signal }: Context, options: StartOptions, folder: string): Promise<void> {
-  const { startHost } = await import('../../host/index.ts')
+  const { openDevices, startHost } = await import('../../host/index.ts')
   const { createRunner } = await import('../../host/runner/index.ts')
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
+  const devices = await openDevices(options.devices)
   const runner = await createRunner({ kind: options.runner })
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }
-    const host = await startHost({ folder, attester, runner, logger, ...gateway })
+    const host = await startHost({ folder, attester, devices, runner, logger, ...gateway })
     const facts = { name: host.name, gateway: host.gateway, runner: runner.kind, isolation: runner.grade, simulated: attester.simulated }
     output.answer(facts, [
       `Host "${host.name}" serves ${host.gateway}; runner ${runner.kind} (${runner.reason}). Ctrl-C stops it.`,
@@ -80,12 +89,12 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
 
 async function openAttester(
   { attester, dangerouslyClaimMeasurement }: AttesterChoice,
-  folder: string,
+  folder: string | undefined,
 ): Promise<Awaited<ReturnType<typeof import('../../host/index.ts')['createAttester']>>> {
   const { createAttester, HOST_FILES } = await import('../../host/index.ts')
-  const platformFile = `${folder}/${HOST_FILES.simulatedPlatform}`
-  if (dangerouslyClaimMeasurement === undefined) return createAttester(attester, { platformFile })
-  return createAttester('sim', { platformFile, dangerouslyClaimMeasurement: await parseHex(dangerouslyClaimMeasurement, 48) })
+  const place = folder === undefined ? {} : { platformFile: `${folder}/${HOST_FILES.simulatedPlatform}` }
+  if (dangerouslyClaimMeasurement === undefined) return createAttester(attester, place)
+  return createAttester('sim', { ...place, dangerouslyClaimMeasurement: await parseHex(dangerouslyClaimMeasurement, 48) })
 }
 
 async function parseHex(text: string, size: number): Promise<Uint8Array> {
@@ -95,18 +104,46 @@ async function parseHex(text: string, size: number): Promise<Uint8Array> {
   return bytes
 }
 
-async function evidence({ output }: Context, options: EvidenceOptions, folder: string): Promise<void> {
+async function evidence({ output }: Context, options: EvidenceOptions, folder: string | undefined): Promise<void> {
+  const { openDevices } = await import('../../host/index.ts')
   const { makeEvidence } = await import('../make-evidence.ts')
+  const { bundleToJson, encodeEvidenceBundle } = await import('../../verify/documents/evidence-bundle.ts')
   const nonce = options.nonce === undefined ? null : await parseHex(options.nonce, 32)
-  const made = await makeEvidence(await openAttester(options, folder), nonce)
+  const attester = await openAttester(options, folder)
+  const devices = await openDevices(options.devices)
+  const made = await makeEvidence({ attester, devices, role: options.role, nonce })
+  const bytes = encodeEvidenceBundle(made.bundle)
   if (options.out !== undefined) {
     const { PUBLIC, writeNew } = await import('../../client/index.ts')
-    await writeNew(options.out, made.bundle, PUBLIC)
+    await writeNew(options.out, bytes, PUBLIC)
+  } else if (!output.json) output.artefact(new TextDecoder().decode(bytes))
+  const about = await aboutDevices(devices)
+  const { format: tee, simulated } = attester
+  const facts = {
+    tee,
+    measurement: made.measurement,
+    simulated,
+    role: options.role,
+    nonce: made.nonce,
+    ...about,
+    file: options.out ?? null,
   }
-  const { tee, measurement, simulated } = made
-  output.answer({ tee, measurement, simulated, nonce: made.nonce, file: options.out ?? null }, [
-    `${simulated ? output.paint.warn('SIMULATED ') : ''}${tee}`,
-    `  measurement  ${measurement}`,
-    ...(options.out === undefined ? [] : [`  evidence in  ${options.out}, nonce ${made.nonce}`]),
+  output.answer(options.out === undefined ? { ...facts, bundle: bundleToJson(made.bundle) } : facts, [
+    `${simulated ? output.paint.warn('SIMULATED, proves nothing about hardware: ') : ''}${tee}`,
+    ...(made.measurement === null ? [] : [`  measurement  ${made.measurement}`]),
+    `  nonce        ${made.nonce}`,
+    ...about.gpus.map((g, i) => `  GPU ${i}        ${g.architecture}, vBIOS ${g.vbiosVersion}, driver ${about.driverVersion}, ${g.uuid}`),
+    ...about.unattested.map((what) => output.paint.warn(`  no evidence of ${what}`)),
+    ...(options.out === undefined ? [] : [`  evidence in  ${options.out}`]),
   ])
+}
+
+/** What the driver says of the GPUs: for people, not part of the evidence. */
+async function aboutDevices(gpus: NvmlGpus | null): Promise<{
+  readonly driverVersion: string | null
+  readonly gpus: Awaited<ReturnType<NvmlGpus['facts']>>
+  readonly unattested: readonly string[]
+}> {
+  if (gpus === null) return { driverVersion: null, gpus: [], unattested: [] }
+  return { driverVersion: await gpus.driverVersion(), gpus: await gpus.facts(), unattested: gpus.unattested }
 }

@@ -1,5 +1,7 @@
 import { type Command, Option } from 'commander'
+import { fromUtf8 } from '../../verify/bytes/bytes.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
+import type { Requirements } from '../../verify/documents/requirements.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { collect, folderOption } from '../options.ts'
@@ -9,6 +11,7 @@ interface CreateOptions {
   readonly measurement: readonly string[]
   readonly allowSimulated?: boolean
   readonly allowUnknown: Policy['appraisal']['allowUnknown']
+  readonly requirements?: string
   readonly runner: 'any' | 'docker' | 'wasm'
   readonly out?: string
 }
@@ -21,6 +24,7 @@ export function register(program: Command): void {
     .requiredOption('--measurement <tee:hex>', 'launch measurement that may receive data, e.g. sev-snp:…; may be repeated', collect, [])
     .option('--allow-simulated', 'accept simulated evidence: for demonstrations only')
     .option('--allow-unknown <group>', 'accept an unknown of this rule group, e.g. revocation; may be repeated', collect, [])
+    .option('--requirements <file>', 'JSON with sevSnp, tdx or sgx: what to ask of such evidence, in place of the strict choice')
     .addOption(new Option('--runner <runner>', 'runners that may be used').choices(['any', 'docker', 'wasm']).default('any'))
     .option('--out <file>', 'file to make (default: policy.json in the folder)')
     .addOption(folderOption())
@@ -42,6 +46,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
   const [log, ...others] = logs
   if (log === undefined || others.length > 0) throw new AttestError('USAGE', `the trust file names ${logs.length} logs; a policy names one`)
   const bytes = createPolicy({
+    ...(options.requirements === undefined ? {} : { requirements: await readRequirements(options.requirements) }),
     log,
     measurements: options.measurement.map(parseMeasurement),
     allowSimulated: options.allowSimulated === true,
@@ -62,6 +67,19 @@ function parseMeasurement(text: string): Policy['appraisal']['measurements'][num
   return { tee: match[1], value: match[2] }
 }
 
+async function readRequirements(file: string): Promise<Requirements> {
+  const { MAX_FILE_SIZE, readBytes } = await import('../../client/index.ts')
+  const { checkRequirements } = await import('../../verify/documents/requirements.ts')
+  const bytes = await readBytes(file, MAX_FILE_SIZE)
+  let value: unknown
+  try {
+    value = JSON.parse(fromUtf8(bytes))
+  } catch (cause) {
+    throw new AttestError('JSON_MALFORMED', `${file} is not JSON`, { cause })
+  }
+  return checkRequirements(value)
+}
+
 async function check({ output }: Context, _: object, file: string): Promise<void> {
   const { digestOf, loadPolicyBytes } = await import('../../client/index.ts')
   const { parsePolicy } = await import('../../verify/documents/policy.ts')
@@ -74,9 +92,29 @@ async function check({ output }: Context, _: object, file: string): Promise<void
     `  digest        ${digest}`,
     `  log           ${policy.log.key}`,
     ...policy.appraisal.measurements.map((m) => `  measurement   ${m.tee} ${m.value}`),
+    ...requirementLines(policy.appraisal),
     `  runners       ${policy.runners.join(', ')}`,
     ...warnings.map((w) => output.paint.warn(`  note          ${w}`)),
   ])
+}
+
+function requirementLines({ sevSnp, tdx, sgx }: Requirements): readonly string[] {
+  const lines = { 'sev-snp': sevSnp, tdx, sgx }
+  return Object.entries(lines).flatMap(([tee, asked]) => (asked === undefined ? [] : [`  requirements  ${tee} ${JSON.stringify(asked)}`]))
+}
+
+/** What a reader should not overlook of what is asked of evidence. */
+function looseRequirements({ tees, sevSnp, tdx, sgx }: Policy['appraisal']): readonly string[] {
+  const snp = tees.includes('sev-snp')
+  const statuses = [...new Set([tdx, sgx].flatMap((r) => r?.acceptedTcbStatuses ?? []))].filter((status) => status !== 'UpToDate')
+  return [
+    ...(snp && sevSnp?.products?.includes('Milan') !== false
+      ? ['AMD Milan is accepted: the seed of its keys has been extracted in software (arXiv 2605.12990)']
+      : []),
+    ...(snp && sevSnp?.minimumTcb === undefined && sevSnp?.floors === undefined ? ['no floor is set for the TCB of AMD processors'] : []),
+    ...(sevSnp?.acceptMaskedChipId === true ? ['masked CHIP_IDs are accepted: the certificate alone names the chip'] : []),
+    ...statuses.map((status) => `Intel's TCB status ${status} is accepted`),
+  ]
 }
 
 /** What a reader of the policy should not overlook. */
@@ -86,6 +124,7 @@ function warningsOf({ appraisal, witnessing, runners }: Policy): readonly string
     ...(appraisal.measurements.length === 0 ? ['no measurement is listed: no enclave may receive data'] : []),
     ...(witnessing.mode === 'none' ? ["no witnesses: the gateway's operator could show different logs to different people"] : []),
     ...appraisal.allowUnknown.map((group) => `unknown ${group} is accepted`),
+    ...looseRequirements(appraisal),
     ...(runners.includes('wasm') ? ['the wasm runner is allowed: weaker isolation between job and agent'] : []),
   ]
 }

@@ -9,6 +9,7 @@ import { collect } from '../options.ts'
 export interface VerifyCommand {
   readonly format: Format | 'auto'
   readonly collateral: readonly string[]
+  readonly early: readonly string[]
   readonly trustAnchor: readonly string[]
   readonly nonce?: Uint8Array
   readonly measurement?: Uint8Array
@@ -22,9 +23,18 @@ export function register(program: Command): void {
   program
     .command('verify')
     .description('verify evidence of a TEE: what it proves, what it does not')
-    .argument('<file>', 'evidence: raw bytes, hex, base64, configfs-tsm JSON, or an evidence bundle')
+    .argument('<file>', 'evidence: raw bytes, hex, base64, configfs-tsm JSON or folder, or an evidence bundle')
     .addOption(new Option('--format <format>', 'what FILE holds').choices(['auto', ...FORMATS]).default('auto'))
-    .addOption(repeated('--collateral <path>', 'file or folder of certificates, chains and CRLs; adds no trust; may be repeated', collect))
+    .addOption(
+      repeated('--collateral <path>', 'file or folder of certificates, CRLs and TCB documents; adds no trust; may be repeated', collect),
+    )
+    .addOption(
+      repeated(
+        '--early <path>',
+        'file or folder with Intel’s early TCB info, for the forecast alone: never decides; may be repeated',
+        collect,
+      ),
+    )
     .addOption(repeated('--trust-anchor <file>', 'root of a simulator that you choose to trust; may be repeated', collect))
     .option('--nonce <hex>', 'report data that is wanted; shorter is zero-padded on the right', parseBytes)
     .option('--measurement <hex>', 'launch measurement that is wanted', parseBytes)

@@ -1,4 +1,4 @@
-import { appraisePolicy, constraintChecks, policiesAllow } from '../../verify/appraise/index.ts'
+import { appraisePolicy, constraintChecks, leniencyOf, policiesAllow } from '../../verify/appraise/index.ts'
 import { fromBase64Url } from '../../verify/bytes/bytes.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import { evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
@@ -51,7 +51,7 @@ export async function checkEvidence(question: EvidenceQuestion): Promise<Trusted
     nonce,
     job: jobDigest,
     role: 'job',
-    allowUnknown: sharedUnknowns(policies),
+    ...leniencyOf(policies),
   })
   if (verdict.decision !== 'accept') throw rejected(verdict.checks, verdict.error?.message)
   const { binding } = verdict.claims
@@ -71,12 +71,6 @@ export async function checkEvidence(question: EvidenceQuestion): Promise<Trusted
     measurement: verdict.claims.measurement,
     checks: [...verdict.checks, ...appraisal, ...demands],
   }
-}
-
-/** An unknown is accepted only if every policy accepts it. */
-function sharedUnknowns(policies: readonly Policy[]): Policy['appraisal']['allowUnknown'] {
-  const [first, ...rest] = policies
-  return (first?.appraisal.allowUnknown ?? []).filter((group) => rest.every((p) => p.appraisal.allowUnknown.includes(group)))
 }
 
 function rejected(checks: readonly Check[], message?: string): AttestError {

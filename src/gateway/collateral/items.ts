@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
-import { fromUtf8, toHex, utf8 } from '../../verify/bytes/bytes.ts'
+import { toHex } from '../../verify/bytes/bytes.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { anchorOf, isAuthority, rootAnchor } from '../../verify/evidence/authority.ts'
 import type { VerifyCache } from '../../verify/evidence/cache.ts'
 import { type KnownCertificate, type KnownCrl, loadCollateral } from '../../verify/evidence/collateral.ts'
-import { findTcbSigners, isPck } from '../../verify/evidence/dcap/certificates.ts'
-import type { IntelDocument } from '../../verify/evidence/dcap/collateral-json.ts'
+import { findTcbSigners, isPck, type TcbSigner } from '../../verify/evidence/dcap/certificates.ts'
+import { documentSigners } from '../../verify/evidence/dcap/collateral.ts'
+import { encodeIntelDocument, type IntelDocument } from '../../verify/evidence/dcap/collateral-json.ts'
 import { parsePckExtension } from '../../verify/evidence/dcap/pck.ts'
 import { type DcapRoot, dcapRoots } from '../../verify/evidence/dcap/roots.ts'
 import { parseVek, vekKindOf } from '../../verify/evidence/sev-snp/vek.ts'
@@ -88,8 +89,8 @@ export async function siftItems(
   }
   const signers = await tcbSigners([...found.certificates, ...helpers.certificates], roots, cache)
   for (const document of found.documents) {
-    const signer = await documentSigner(document, signers, cache)
-    if (signer !== null) items.push(documentItem(document, certificateItem(signer, null)))
+    const [signer] = await documentSigners(document, signers, cache)
+    if (signer !== undefined) items.push(documentItem(document, certificateItem(signer.certificate, null)))
   }
   const looked = found.certificates.length + found.crls.length + found.documents.length + found.unrecognized.length
   return { items, strangers: looked - items.length }
@@ -140,19 +141,9 @@ async function siftCertificate(
   return signer === null ? null : certificateItem(certificate, signer.item)
 }
 
-async function tcbSigners(certificates: readonly KnownCertificate[], { dcap }: Roots, cache: VerifyCache): Promise<KnownCertificate[]> {
+async function tcbSigners(certificates: readonly KnownCertificate[], { dcap }: Roots, cache: VerifyCache): Promise<readonly TcbSigner[]> {
   const lists = await Promise.all(dcap.map((root) => findTcbSigners(certificates, root, cache)))
-  return lists.flat().map((signer) => signer.certificate)
-}
-
-async function documentSigner(
-  { sha256, body, signature }: IntelDocument,
-  signers: readonly KnownCertificate[],
-  cache: VerifyCache,
-): Promise<KnownCertificate | null> {
-  const signed = { sha256, tbs: body, signature, signatureScheme: 'ecdsa-p256-sha256' as const }
-  for (const signer of signers) if (await isSignedBy(cache, signed, signer)) return signer
-  return null
+  return lists.flat()
 }
 
 function certificateItem(certificate: KnownCertificate, issuer: Item | null): Item {
@@ -207,10 +198,10 @@ function crlNames(issuer: string): readonly string[] {
   return INTEL_ROOT.test(issuer) ? names({ kind: 'root-crl' }) : []
 }
 
-/** Two spellings of one document get one form: the signed text as delivered, then the signature. */
-function documentItem({ kind, content, body, signature }: IntelDocument, issuer: Item): Item {
-  const member = kind === 'tcb-info' ? 'tcbInfo' : 'enclaveIdentity'
-  const bytes = utf8(`{"${member}":${fromUtf8(body)},"signature":"${toHex(signature)}"}`)
+/** Two spellings of one document get one form. */
+function documentItem(document: IntelDocument, issuer: Item): Item {
+  const { kind, content } = document
+  const bytes = encodeIntelDocument(document)
   const { tee, tcbEvaluationDataNumber } = content
   const about = kind === 'tcb-info' ? `TCB info of ${tee} ${content.fmspc}` : `QE identity of ${tee}`
   return {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { blobField, setField, textField } from '../../verify/documents/fields.ts'
+import { type Requirements, requirementFields } from '../../verify/documents/requirements.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Group } from '../../verify/verdict.ts'
 import { type CollateralConfig, collateralSchema } from '../collateral/config.ts'
@@ -40,6 +41,8 @@ export interface GatewayConfig {
   readonly simulatedRoots: readonly string[]
   /** Rule groups whose `unknown` does not keep a host from being onboarded. Jobs follow their policies alone. */
   readonly allowUnknown: readonly Group[]
+  /** What is asked of the evidence of hosts beyond the strict default. Jobs follow their policies alone. */
+  readonly hostRequirements: Requirements
   /** Where endorsements come from. */
   readonly collateral: CollateralConfig
   readonly limits: GatewayLimits
@@ -72,6 +75,7 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   publicAddress: textField(256).optional(),
   simulatedRoots: z.array(blobField(8192)).max(16).default([]),
   allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
+  hostRequirements: z.strictObject(requirementFields).default({}),
   collateral: collateralSchema.default(collateralSchema.parse({})),
   limits: limitsSchema.default(limitsSchema.parse({})),
 })

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { crypto } from '#crypto'
 import { issueFlattenedJws, type SigningPrivateKey } from '../../seal/jws.ts'
+import type { Leniency } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { type EvidenceBundle, encodeEvidenceBundle, evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
 import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
-import type { Check, Group } from '../../verify/verdict.ts'
+import type { Check } from '../../verify/verdict.ts'
 import { type Appraised, type Appraiser, attestationResult, encodeAppraisal } from '../appraiser.ts'
 import { type Clock, instant } from '../clock.ts'
 import type { TransparencyLog } from '../log/index.ts'
@@ -23,7 +24,8 @@ export interface OnboardingMeans {
   readonly signingKey: SigningPrivateKey
   /** Name and version of this gateway. */
   readonly gateway: string
-  readonly allowUnknown: readonly Group[]
+  /** What is asked of the evidence of hosts beyond the strict default, and what may pass. */
+  readonly ofHosts: Leniency
   readonly attestationSeconds: number
 }
 
@@ -43,7 +45,7 @@ export async function onboard(means: OnboardingMeans, caller: Caller, bundle: Ev
   const appraised = await means.appraiser.appraise(bundle, {
     role: 'host',
     nonce,
-    allowUnknown: means.allowUnknown,
+    ...means.ofHosts,
     policies: [],
     also: ({ binding }) => [sameTlsKey(binding.tls, tls)],
   })

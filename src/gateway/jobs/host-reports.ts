@@ -1,6 +1,6 @@
 import type { sealgate } from '../../rpc/index.ts'
 import { bundleFromWire } from '../../rpc/index.ts'
-import { constraintChecks } from '../../verify/appraise/index.ts'
+import { constraintChecks, leniencyOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { parseBinding } from '../../verify/documents/binding.ts'
 import { type EvidenceBundle, encodeEvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
@@ -8,7 +8,7 @@ import { jobNonce } from '../../verify/documents/job-nonce.ts'
 import type { OutcomeKind, Statement } from '../../verify/documents/statement.ts'
 import { AttestError, ERROR_CODES, type ErrorCode } from '../../verify/errors.ts'
 import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
-import { allowedByAll, attestationResult, encodeAppraisal } from '../appraiser.ts'
+import { attestationResult, encodeAppraisal } from '../appraiser.ts'
 import { describeFailures } from '../refuse.ts'
 import type { BlobRow } from '../store/tables.ts'
 import { verifyOutcome } from './check-outcome.ts'
@@ -81,7 +81,7 @@ export class HostReports {
         role: 'job',
         job: row.digest,
         nonce: await jobNonce(row.digest, nonces, row.checkpoint ?? ''),
-        allowUnknown: allowedByAll(documents),
+        ...leniencyOf(documents),
         policies: documents,
         also: ({ tee }) => constraintChecks(contract, { tee, gpus: 0 }),
       })

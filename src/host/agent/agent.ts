@@ -2,7 +2,7 @@ import type { BaseLogger } from 'pino'
 import { bundleToWire, bytesOf, publicError, verdictFromWire } from '../../rpc/index.ts'
 import { DEFAULT_HPKE_SUITE } from '../../verify/documents/keys.ts'
 import { AttestError, type ErrorCode } from '../../verify/errors.ts'
-import type { Attester } from '../attesters/attester.ts'
+import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import type { Clock } from '../job/clock.ts'
 import { collectEvidence } from '../job/evidence.ts'
 import { Job, type JobMeans } from '../job/job.ts'
@@ -21,6 +21,7 @@ import { jobIdFromWire, offerFromWire, releaseFromWire } from './wire.ts'
 export interface AgentMeans {
   readonly connect: Connect
   readonly attester: Attester
+  readonly devices?: DeviceAttester | null
   readonly runner: Runner
   readonly transfers: Transfers
   readonly outbox: Outbox
@@ -193,13 +194,13 @@ export class Agent {
   }
 
   async #attest(nonce: Uint8Array): Promise<void> {
-    const { attester, clock, config, tls } = this.#means
+    const { attester, clock, config, devices, tls } = this.#means
     this.#states.link('challenged')
     // Host keys show the binding's form; nothing is ever sealed to them, so their private halves are dropped at once.
     const keys = await JobKeys.create(DEFAULT_HPKE_SUITE, clock.nowMs())
     keys.destroy()
     const subject = { role: 'host' as const, nonce, kem: keys.kem, sig: keys.sig, tls, config, job: null }
-    const { bundle } = await collectEvidence(attester, subject).catch((error: unknown) => {
+    const { bundle } = await collectEvidence(attester, subject, devices).catch((error: unknown) => {
       // Without evidence this connection is worth nothing: a later one may find the TEE in a better state.
       this.#session?.close()
       throw error

@@ -3,7 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 import { GatewayChannel } from '../../rpc/index.ts'
-import type { Attester } from '../attesters/attester.ts'
+import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import { type Clock, systemClock } from '../job/clock.ts'
 import { openDurableFiles } from '../job/durable-files.ts'
 import { Outbox } from '../job/outbox.ts'
@@ -22,6 +22,8 @@ export interface HostOptions {
   /** host:port; default: the one that the identity names. */
   readonly gateway?: string
   readonly attester: Attester
+  /** Devices that give evidence of their own; default: none. */
+  readonly devices?: DeviceAttester | null
   /** Stays the caller's: to be closed after the host. */
   readonly runner: Runner
   readonly logger: BaseLogger
@@ -55,7 +57,7 @@ const DEFAULT_DRAIN_MS = 20_000
  * @throws AttestError `FILE_UNREADABLE`, `USAGE`, `DOCUMENT_INVALID` for a folder that is none; `STORE_LOCKED`.
  */
 export async function startHost(options: HostOptions): Promise<RunningHost> {
-  const { folder, attester, runner, logger } = options
+  const { folder, attester, devices = null, runner, logger } = options
   const identity = await loadHostIdentity(folder)
   const state = join(folder, HOST_FILES.state)
   await mkdir(state, { recursive: true, mode: 0o700 })
@@ -63,6 +65,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
   try {
     const outbox = await Outbox.open(await openDurableFiles(state))
     for (const jobId of outbox.lost) logger.warn({ jobId }, 'this job was cut off by a crash and is reported as lost')
+    for (const what of devices?.unattested ?? []) logger.warn({ what }, 'these devices give no evidence')
     const gateway = options.gateway ?? identity.gateway
     const channel = new GatewayChannel(gateway, identity.tls)
     const agentText = await agentName()
@@ -70,6 +73,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const agent = new Agent({
       connect: connectThrough(channel),
       attester,
+      devices,
       runner,
       transfers: gatewayTransfers(channel),
       outbox,

@@ -1,18 +1,38 @@
-import { access, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { parseSimulatedTee } from '../../sim/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { simulatedMeasurement } from './agent-measurement.ts'
 import type { Attester } from './attester.ts'
 import { openConfigfsTsm, TSM_ROOT } from './configfs-tsm.ts'
+import { exists } from './exists.ts'
+import { NSM, openNitro } from './nitro.ts'
+import { openSevGuest, SEV_GUEST } from './sev-guest.ts'
 import { simulatedAttester } from './sim.ts'
 
-export type AttesterKind = 'auto' | 'sim' | 'configfs-tsm'
+type HardwareKind = 'configfs-tsm' | 'sev-guest' | 'nitro'
+
+export type AttesterKind = 'auto' | 'sim' | HardwareKind
+
+interface Hardware {
+  /** Where its interface lies. */
+  readonly path: string
+  open(path: string): Promise<Attester>
+}
+
+const HARDWARE: Readonly<Record<HardwareKind, Hardware>> = {
+  'configfs-tsm': { path: TSM_ROOT, open: (path) => openConfigfsTsm(path) },
+  'sev-guest': { path: SEV_GUEST, open: (path) => openSevGuest(path) },
+  nitro: { path: NSM, open: (path) => openNitro(path) },
+}
+
+/** Where `auto` looks, in this order. What is no TEE by itself (a TPM) must be asked for by name. */
+const AUTO: readonly HardwareKind[] = ['configfs-tsm', 'sev-guest', 'nitro']
 
 export interface AttesterOptions {
-  /** File with the keys of a simulated TEE. */
-  readonly platformFile: string
-  /** Default {@link TSM_ROOT}. */
-  readonly tsmRoot?: string
+  /** File with the keys of a simulated TEE. Not given: there is none. */
+  readonly platformFile?: string
+  /** Where the interfaces lie that are not in their usual place. */
+  readonly paths?: Partial<Readonly<Record<HardwareKind, string>>>
   /** For demonstrations of an attack: a simulated TEE that lies about what it runs. 48 bytes. */
   readonly dangerouslyClaimMeasurement?: Uint8Array
 }
@@ -23,23 +43,29 @@ export interface AttesterOptions {
  * @throws AttestError `ATTESTER_UNAVAILABLE`, `USAGE`; `JSON_*` or `DOCUMENT_INVALID` for a damaged platform file.
  */
 export async function createAttester(kind: AttesterKind, options: AttesterOptions): Promise<Attester> {
-  const { platformFile, tsmRoot = TSM_ROOT, dangerouslyClaimMeasurement } = options
-  const wantsKernel = kind === 'configfs-tsm' || (kind === 'auto' && (await exists(tsmRoot)))
-  if (wantsKernel && dangerouslyClaimMeasurement !== undefined) {
+  const { paths = {}, dangerouslyClaimMeasurement } = options
+  const found = kind === 'auto' ? await firstHardware(paths) : kind === 'sim' ? null : kind
+  if (found === null) return openSimulated(kind, options)
+  if (dangerouslyClaimMeasurement !== undefined) {
     throw new AttestError('USAGE', 'a real TEE measures by itself; only a simulated one can claim a measurement')
   }
-  if (wantsKernel) return openConfigfsTsm(tsmRoot)
-  if (!(await exists(platformFile))) {
-    const message = `no TEE at ${tsmRoot} and no simulated one at ${platformFile}`
-    throw new AttestError('ATTESTER_UNAVAILABLE', kind === 'auto' ? message : `no simulated TEE at ${platformFile}`)
+  return HARDWARE[found].open(paths[found] ?? HARDWARE[found].path)
+}
+
+async function firstHardware(paths: NonNullable<AttesterOptions['paths']>): Promise<HardwareKind | null> {
+  for (const kind of AUTO) {
+    if (await exists(paths[kind] ?? HARDWARE[kind].path)) return kind
+  }
+  return null
+}
+
+async function openSimulated(kind: AttesterKind, options: AttesterOptions): Promise<Attester> {
+  const { platformFile, dangerouslyClaimMeasurement } = options
+  if (platformFile === undefined || !(await exists(platformFile))) {
+    const looked = AUTO.map((name) => HARDWARE[name].path)
+    const simulated = platformFile === undefined ? 'no host folder is named for a simulated one' : `no simulated one at ${platformFile}`
+    throw new AttestError('ATTESTER_UNAVAILABLE', kind === 'auto' ? `no TEE at ${looked.join(', ')}; ${simulated}` : simulated)
   }
   const tee = parseSimulatedTee(new Uint8Array(await readFile(platformFile)))
   return simulatedAttester(tee, dangerouslyClaimMeasurement ?? (await simulatedMeasurement()))
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  )
 }

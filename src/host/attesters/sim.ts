@@ -6,6 +6,6 @@ export function simulatedAttester(tee: SimulatedTee, measurement: Uint8Array): A
   return {
     format: tee.format,
     simulated: true,
-    attest: (reportData) => Promise.resolve(tee.attest(reportData, measurement)),
+    attest: ({ reportData }) => Promise.resolve(tee.attest(reportData, measurement)),
   }
 }

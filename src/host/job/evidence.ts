@@ -1,9 +1,10 @@
 import { crypto } from '#crypto'
-import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { type BindingRole, encodeBinding } from '../../verify/documents/binding.ts'
+import { fromBase64Url, toBase64Url } from '../../verify/bytes/bytes.ts'
+import { type Binding, type BindingRole, encodeBinding } from '../../verify/documents/binding.ts'
+import { deviceNonce } from '../../verify/documents/device-nonce.ts'
 import { type EvidenceBundle, evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
 import type { HpkePublicKey, SigningKey } from '../../verify/documents/keys.ts'
-import type { Attester } from '../attesters/attester.ts'
+import type { Attester, DeviceAttester, DeviceEvidence } from '../attesters/attester.ts'
 
 /** What a bundle of evidence shall bind. */
 export interface EvidenceSubject {
@@ -28,11 +29,17 @@ export interface CollectedEvidence {
 }
 
 /**
- * Has the attester sign SHA-512 of the binding (design section 4).
+ * Has each device sign its nonce, derived from the binding; then has the attester sign SHA-512 of the binding with the
+ * digests of the devices' reports (design section 4).
+ * @param devices - null for a machine without any that give evidence.
  * @throws AttestError `ATTESTER_UNAVAILABLE`.
  */
-export async function collectEvidence(attester: Attester, subject: EvidenceSubject): Promise<CollectedEvidence> {
-  const binding = encodeBinding({
+export async function collectEvidence(
+  attester: Attester,
+  subject: EvidenceSubject,
+  devices: DeviceAttester | null = null,
+): Promise<CollectedEvidence> {
+  const bare: Binding = {
     v: 1,
     context: 'sealgate/attest/v1',
     role: subject.role,
@@ -43,10 +50,23 @@ export async function collectEvidence(attester: Attester, subject: EvidenceSubje
     devices: [],
     config: await sha256(subject.config),
     job: subject.job,
+  }
+  const reports = devices === null ? [] : await attestDevices(devices, bare)
+  const named = await Promise.all(reports.map(async ({ type, report }) => ({ type, report: await sha256(report) })))
+  const binding = encodeBinding({ ...bare, devices: named })
+  const { report, endorsements } = await attester.attest({
+    reportData: await crypto.digest('SHA-512', binding),
+    bindingDigest: await crypto.digest('SHA-256', binding),
+    nonce: subject.nonce,
+    publicKey: fromBase64Url(subject.kem.publicKey),
   })
-  const { report, endorsements } = await attester.attest(await crypto.digest('SHA-512', binding))
-  const bundle = { binding, config: subject.config, cpu: { format: attester.format, report }, devices: [], endorsements }
+  const bundle = { binding, config: subject.config, cpu: { format: attester.format, report }, devices: reports, endorsements }
   return { bundle, bindingDigest: await sha256(binding), evidenceDigest: await evidenceDigest(bundle) }
+}
+
+async function attestDevices(devices: DeviceAttester, bare: Binding): Promise<readonly DeviceEvidence[]> {
+  const indices = Array.from({ length: await devices.count() }, (_, i) => i)
+  return devices.attestDevices(await Promise.all(indices.map((i) => deviceNonce(bare, i))))
 }
 
 async function sha256(bytes: Uint8Array): Promise<string> {

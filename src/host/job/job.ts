@@ -3,7 +3,7 @@ import type { EvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { RECEIPT_TYP } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
-import type { Attester } from '../attesters/attester.ts'
+import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import type { Runner, RunOutcome } from '../runner/types.ts'
 import { type CheckedRelease, type OpenedKeys, openRelease, verifyRelease } from './admission.ts'
 import { type Clock, timeBounds } from './clock.ts'
@@ -22,6 +22,7 @@ import type { Transfers } from './transfers.ts'
 /** What a job works with. */
 export interface JobMeans {
   readonly attester: Attester
+  readonly devices?: DeviceAttester | null
   readonly runner: Runner
   readonly transfers: Transfers
   readonly outbox: Outbox
@@ -76,7 +77,7 @@ export class Job {
     try {
       const { nonce, job } = offer
       const subject = { role: 'job' as const, nonce, kem: keys.kem, sig: keys.sig, tls: null, config: means.config, job }
-      const collected = await collectEvidence(means.attester, subject)
+      const collected = await collectEvidence(means.attester, subject, means.devices)
       await means.outbox.begin(offer.contract.jobId)
       return new Job(offer, means, keys, collected)
     } catch (error) {

@@ -18,11 +18,15 @@ export interface EnclaveFields {
 /** Fields of a TD report (Intel TDX DCAP quoting library API, appendix A.3); what is not given is zero. */
 export interface TdFields {
   readonly teeTcbSvn?: Uint8Array
+  readonly mrSeam?: Uint8Array
   readonly mrSignerSeam?: Uint8Array
   readonly seamAttributes?: Uint8Array
   readonly tdAttributes?: Uint8Array
   readonly xfam?: Uint8Array
   readonly mrTd?: Uint8Array
+  readonly mrConfigId?: Uint8Array
+  readonly mrOwner?: Uint8Array
+  readonly mrOwnerConfig?: Uint8Array
   readonly rtmrs?: readonly Uint8Array[]
   readonly reportData?: Uint8Array
   readonly teeTcbSvn2?: Uint8Array
@@ -50,11 +54,15 @@ export function enclaveReport(fields: EnclaveFields): Uint8Array {
 export function tdReport(fields: TdFields, is15: boolean): Uint8Array {
   const out = new Uint8Array(is15 ? 648 : 584)
   place(out, 0, fields.teeTcbSvn)
+  place(out, 16, fields.mrSeam)
   place(out, 64, fields.mrSignerSeam)
   place(out, 112, fields.seamAttributes)
   place(out, 120, fields.tdAttributes)
   place(out, 128, fields.xfam)
   place(out, 136, fields.mrTd)
+  place(out, 184, fields.mrConfigId)
+  place(out, 232, fields.mrOwner)
+  place(out, 280, fields.mrOwnerConfig)
   for (const [i, rtmr] of (fields.rtmrs ?? []).entries()) place(out, 328 + 48 * i, rtmr)
   place(out, 520, fields.reportData)
   if (is15) {

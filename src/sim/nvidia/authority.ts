@@ -64,7 +64,7 @@ export async function issueNvidia(fields: NvidiaCertificate, key: Uint8Array, is
   const signer = issuer ?? { name: fields.name, key }
   const identifiers = [
     extension('2.5.29.14', der.octets(keyIdentifier(key))),
-    extension('2.5.29.35', der.sequence(der.tagged(0x80, keyIdentifier(signer.key)))),
+    extension('2.5.29.35', der.sequence(der.implicit(0, keyIdentifier(signer.key)))),
   ]
   const content = {
     ...fields,

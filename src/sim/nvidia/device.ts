@@ -68,16 +68,16 @@ export function fwidExtension(architecture: Architecture, fwid: Uint8Array, spki
   const id = (value: Uint8Array): Uint8Array => der.sequence(SHA384, der.octets(value))
   if (ARCHITECTURES[architecture].fwid === 'composite') return extension(OID_FWID, der.sequence(der.integer(1), spki, id(fwid)))
   const info = der.sequence(
-    der.tagged(0x80, utf8('SIMULATED')),
-    der.tagged(0x81, utf8(ARCHITECTURES[architecture].model)),
-    der.tagged(0x82, utf8('01')),
-    der.tagged(0x83, Uint8Array.of(1)),
-    der.tagged(0x84, Uint8Array.of(0)),
-    der.tagged(0x85, Uint8Array.of(0)),
-    der.tagged(0xa6, concat(id(fwid), id(new Uint8Array(48)))),
-    der.tagged(0x87, Uint8Array.of(0, 0x80, 0, 0, 0)),
-    der.tagged(0x88, Uint8Array.of(0xc0)),
-    der.tagged(0x89, Uint8Array.of(0)),
+    der.implicit(0, utf8('SIMULATED')),
+    der.implicit(1, utf8(ARCHITECTURES[architecture].model)),
+    der.implicit(2, utf8('01')),
+    der.implicit(3, Uint8Array.of(1)),
+    der.implicit(4, Uint8Array.of(0)),
+    der.implicit(5, Uint8Array.of(0)),
+    der.tagged(6, id(fwid), id(new Uint8Array(48))),
+    der.implicit(7, Uint8Array.of(0, 0x80, 0, 0, 0)),
+    der.implicit(8, Uint8Array.of(0xc0)),
+    der.implicit(9, Uint8Array.of(0)),
   )
   return extension(OID_TCB_INFO, info)
 }

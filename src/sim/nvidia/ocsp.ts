@@ -1,5 +1,5 @@
 import { X509Certificate } from '@peculiar/x509'
-import { concat, fromHex } from '../../verify/bytes/bytes.ts'
+import { fromHex, utf8 } from '../../verify/bytes/bytes.ts'
 import { der } from '../der.ts'
 import { digest, pointOf, signEcdsa } from '../keys.ts'
 import { keyIdentifier, type NamedKey } from './authority.ts'
@@ -32,16 +32,16 @@ const ECDSA_SHA384 = der.sequence(der.oid('1.2.840.10045.4.3.3'))
 export function answerOcsp(fields: OcspFields, responder: NamedKey): Uint8Array {
   const { nonce, thisUpdate } = fields
   const extensions =
-    nonce === null ? [] : [der.tagged(0xa1, der.sequence(der.sequence(der.oid('1.3.6.1.5.5.7.48.1.2'), der.octets(der.octets(nonce)))))]
+    nonce === null ? [] : [der.tagged(1, der.sequence(der.sequence(der.oid('1.3.6.1.5.5.7.48.1.2'), der.octets(der.octets(nonce)))))]
   const data = der.sequence(
-    der.tagged(0xa2, der.octets(keyIdentifier(responder.key))),
-    timeOf(thisUpdate),
+    der.tagged(2, der.octets(keyIdentifier(responder.key))),
+    der.time(thisUpdate),
     der.sequence(singleResponse(fields)),
     ...extensions,
   )
   const signature = der.bits(signEcdsa(data, responder.key, 'P-384', 'der'))
-  const basic = der.sequence(data, ECDSA_SHA384, signature, der.tagged(0xa0, der.sequence(responder.certificate)))
-  return der.sequence(der.enumerated(0), der.tagged(0xa0, der.sequence(der.oid('1.3.6.1.5.5.7.48.1.1'), der.octets(basic))))
+  const basic = der.sequence(data, ECDSA_SHA384, signature, der.tagged(0, der.sequence(responder.certificate)))
+  return der.sequence(der.enumerated(0), der.tagged(0, der.sequence(der.oid('1.3.6.1.5.5.7.48.1.1'), der.octets(basic))))
 }
 
 function singleResponse({ certificate, issuer, status, thisUpdate, nextUpdate, hash }: OcspFields): Uint8Array {
@@ -50,18 +50,13 @@ function singleResponse({ certificate, issuer, status, thisUpdate, nextUpdate, h
   const key = digest(hash, pointOf(new Uint8Array(publicKey.rawData), 'P-384'))
   const serial = fromHex(new X509Certificate(new Uint8Array(certificate)).serialNumber)
   const algorithm = der.sequence(der.oid(HASH_OID[hash]), der.nothing())
-  const certId = der.sequence(algorithm, der.octets(name), der.octets(key), der.tagged(0x02, serial))
-  const next = nextUpdate === null ? [] : [der.tagged(0xa0, timeOf(nextUpdate))]
-  return der.sequence(certId, encodeStatus(status), timeOf(thisUpdate), ...next)
+  const certId = der.sequence(algorithm, der.octets(name), der.octets(key), der.bigInteger(serial))
+  const next = nextUpdate === null ? [] : [der.tagged(0, der.time(nextUpdate))]
+  return der.sequence(certId, encodeStatus(status), der.time(thisUpdate), ...next)
 }
 
 function encodeStatus(status: OcspStatus): Uint8Array {
-  if (status === 'good') return der.tagged(0x80, new Uint8Array())
-  if (status === 'unknown') return der.tagged(0x82, new Uint8Array())
-  return der.tagged(0xa1, concat(timeOf(status.at), der.tagged(0xa0, der.enumerated(REASON[status.reason]))))
-}
-
-/** To the second. */
-function timeOf(at: Date): Uint8Array {
-  return der.time(`${at.toISOString().replace(/[-:T]/g, '').slice(0, 14)}Z`)
+  if (status === 'good') return der.implicit(0, utf8(''))
+  if (status === 'unknown') return der.implicit(2, utf8(''))
+  return der.tagged(1, der.time(status.at), der.tagged(0, der.enumerated(REASON[status.reason])))
 }

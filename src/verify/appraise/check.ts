@@ -16,12 +16,6 @@ function show(value: Json): string {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
-/** Text for a list of what is allowed. An empty list allows nothing, and says so. */
-export function oneOf(list: readonly string[]): string {
-  if (list.length === 0) return 'nothing is allowed'
-  return list.length === 1 ? (list[0] as string) : `one of ${list.join(', ')}`
-}
-
 /** Text for a list that was found. */
 export function listed(list: readonly string[]): string {
   return list.length === 0 ? 'none' : list.join(', ')

@@ -1,9 +1,9 @@
 import type { Contract } from '../documents/contract.ts'
 import type { HpkePublicKey } from '../documents/keys.ts'
 import type { Policy } from '../documents/policy.ts'
-import { check } from '../evidence/check.ts'
+import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
-import { listed, oneOf } from './check.ts'
+import { listed } from './check.ts'
 
 const ISOLATION = { docker: 'sealgate-container-v1', wasm: 'sealgate-wasm-v1' } as const
 

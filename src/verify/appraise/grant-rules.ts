@@ -2,9 +2,9 @@ import type { Contract, ImageRef } from '../documents/contract.ts'
 import type { Grant } from '../documents/grant.ts'
 import type { DatasetHeader } from '../documents/header.ts'
 import { hpkeKeyDigest } from '../documents/keys.ts'
-import { check } from '../evidence/check.ts'
+import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
-import { listed, oneOf, sameJson } from './check.ts'
+import { listed, sameJson } from './check.ts'
 
 /** A grant whose signature was verified: what it says, its digest, and the thumbprint of its signer. */
 export interface SignedGrant {

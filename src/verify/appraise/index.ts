@@ -1,6 +1,7 @@
 export { constraintChecks, type DemandInput, policiesAllow } from './demands.ts'
 export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from './grant-rules.ts'
 export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'
+export { type Leniency, leniencyOf } from './leniency.ts'
 export { type AppraisedClaims, appraisePolicy } from './policy.ts'
 export {
   checkpointAgeChecks,

@@ -1,7 +1,8 @@
 import type { BindingGrade, PlacementGrade, Policy } from '../documents/policy.ts'
-import { check } from '../evidence/check.ts'
+import { check, oneOf } from '../evidence/check.ts'
 import { allowUnknown, type Check, type Verified } from '../verdict.ts'
-import { oneOf } from './check.ts'
+import type { EvidenceClaims } from '../verify-evidence.ts'
+import { appraiseRequirements } from './requirements.ts'
 import { unixSeconds } from './time-rules.ts'
 
 /** What a policy tests of verified evidence. */
@@ -17,6 +18,8 @@ export interface AppraisedClaims {
   readonly tcbEvaluationDataNumber: number | null
   /** When the oldest dated collateral (CRL, TCB info) was made, seconds since the epoch; null when none was needed or given. */
   readonly collateralTime: number | null
+  /** Of the CPU's evidence, field by field. */
+  readonly cpu: EvidenceClaims
 }
 
 const BINDING_GRADES: readonly BindingGrade[] = ['none', 'nonce', 'committed', 'link']
@@ -49,6 +52,7 @@ export function appraisePolicy(claims: Verified<AppraisedClaims>, policy: Policy
     atLeast('policy.placement-grade', PLACEMENT_GRADES, minimumGrades.placement, claims.placementGrade),
     ...evaluationNumber(claims, policy),
     ...collateralAge(claims, policy, at),
+    ...appraiseRequirements(claims.cpu, appraisal),
   ]
   return allowUnknown(checks, new Set(appraisal.allowUnknown))
 }

@@ -10,7 +10,7 @@ export interface EvidenceBundle {
   readonly config: Uint8Array
   readonly cpu: { readonly format: string; readonly report: Uint8Array }
   readonly devices: readonly { readonly type: 'gpu' | 'nvswitch'; readonly report: Uint8Array; readonly certificateChain: Uint8Array }[]
-  /** Certificates (DER) from the host: hints, never anchors. */
+  /** From the host: certificates and CRLs (DER), Intel's documents in their one form. Hints, never anchors. */
   readonly endorsements: readonly Uint8Array[]
 }
 

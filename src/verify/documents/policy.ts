@@ -2,6 +2,7 @@ import * as z from 'zod'
 import type { Group } from '../verdict.ts'
 import { countField, encodeDocument, parseDocument, setField, textField } from './fields.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from './keys.ts'
+import { type Requirements, requirementFields } from './requirements.ts'
 
 export type BindingGrade = 'none' | 'nonce' | 'committed' | 'link'
 export type PlacementGrade = 'none' | 'operator-stated' | 'facility-signed'
@@ -9,7 +10,7 @@ export type PlacementGrade = 'none' | 'operator-stated' | 'facility-signed'
 /** Policy v1 (design section 3). Its digest is over the canonical bytes; grants name it by that digest. */
 export interface Policy {
   readonly v: 1
-  readonly appraisal: {
+  readonly appraisal: Requirements & {
     readonly tees: readonly string[]
     readonly allowSimulated: boolean
     /** Launch measurements that may receive data. Empty: none may. */
@@ -38,6 +39,7 @@ const schema: z.ZodType<Policy> = z.strictObject({
     allowSimulated: z.boolean(),
     measurements: z.array(z.strictObject({ tee: textField(32), value: z.string().regex(/^([0-9a-f]{2}){32,64}$/) })).max(256),
     allowUnknown: setField(z.enum(GROUPS), 16),
+    ...requirementFields,
   }),
   log: z.strictObject({ origin: textField(256), key: textField(512) }),
   witnessing: z.discriminatedUnion('mode', [

@@ -33,7 +33,7 @@ export interface ReceiptFile {
   readonly ownerNonces: readonly string[]
   /** The checkpoint that went into the job nonce. */
   readonly nonceCheckpoint: string | null
-  /** Certificates and CRLs (DER) as used. */
+  /** Certificates and CRLs (DER) and Intel's documents as used. */
   readonly endorsements: readonly string[]
   readonly log: { readonly release: ProvenEntry | null; readonly ending: ProvenEntry }
 }

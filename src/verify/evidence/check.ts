@@ -10,6 +10,38 @@ export function unknown(rule: Check['rule'], want: string, got: string): Check {
   return { rule, outcome: 'unknown', want, got }
 }
 
+/** Text for a list of what is allowed. An empty list allows nothing, and says so. */
+export function oneOf(list: readonly string[]): string {
+  if (list.length === 0) return 'nothing is allowed'
+  return list.length === 1 ? (list[0] as string) : `one of ${list.join(', ')}`
+}
+
+/** One rule that a value must stand in a list. No list: nothing is asked. */
+export function memberChecks(rule: Check['rule'], list: readonly string[] | undefined, got: string | null): readonly Check[] {
+  return list === undefined ? [] : [check(rule, got !== null && list.includes(got), oneOf(list), got ?? 'none')]
+}
+
+/** Bits that must be one and bits that must be zero, by name. */
+export interface BitDemand<N extends string> {
+  readonly required?: readonly N[]
+  readonly forbidden?: readonly N[]
+}
+
+/** One rule for the bits that must be one, one for those that must be zero. A name that does not exist holds for neither. */
+export function bitChecks<N extends string>(
+  rule: Check['rule'],
+  { required, forbidden }: BitDemand<N>,
+  bits: Readonly<Partial<Record<N, boolean>>>,
+): readonly Check[] {
+  const demand = (list: readonly N[], want: boolean): Check => {
+    const wrong = list.filter((name) => bits[name] !== want)
+    const value = want ? 1 : 0
+    const text = (names: readonly N[], bit: number): string => names.map((name) => `${name} ${bit}`).join(', ')
+    return check(`${rule}-${want ? 'required' : 'forbidden'}`, wrong.length === 0, text(list, value), text(wrong, 1 - value) || 'as wanted')
+  }
+  return [...(required === undefined ? [] : [demand(required, true)]), ...(forbidden === undefined ? [] : [demand(forbidden, false)])]
+}
+
 /** RFC 3339 in UTC, whole seconds. @param ms - Milliseconds since 1970. */
 export function instant(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, -'.000Z'.length)}Z`
@@ -24,11 +56,4 @@ export interface Now {
 
 export function nowAt(ms: number): Now {
   return { ms, text: instant(ms) }
-}
-
-/** A window with both ends inside. */
-export function checkWindow(rule: Check['rule'], notBefore: number, notAfter: number, now: Now): Check {
-  const want = `valid at ${now.text}`
-  if (now.ms < notBefore) return check(rule, false, want, `not valid before ${instant(notBefore)}`)
-  return check(rule, now.ms <= notAfter, want, `${now.ms <= notAfter ? 'valid until' : 'expired at'} ${instant(notAfter)}`)
 }

@@ -10,6 +10,8 @@ import { remember, type VerifyCache } from './cache.ts'
 import { type IntelDocument, looksLikeIntelCollateral, readIntelCollateral } from './dcap/collateral-json.ts'
 import { looksLikeRim, parseRim, type Rim } from './nvidia/rim/parse.ts'
 import { looksLikeRimAnswer, readRimAnswer } from './nvidia/rim/service.ts'
+import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
+import { decodeText } from './text-encoding.ts'
 
 /** A certificate with the digests by which facts about it are remembered. */
 export interface KnownCertificate extends Certificate {
@@ -73,11 +75,11 @@ type Recognized = Pick<Collateral, 'certificates' | 'crls' | 'documents' | 'rims
 const NOTHING: Recognized = { certificates: [], crls: [], documents: [], rims: [], ocsp: [] }
 
 /**
- * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side), CRLs and OCSP
- * responses; Intel's collateral as JSON; NVIDIA's reference manifests as XML or as its service answers.
- * An item of any other kind is only named.
+ * Sorts collateral by its content: PEM or DER, certificates, chains (DER side by side), CRLs and OCSP responses; certificate tables
+ * of SEV-SNP; hexadecimal and base64 of these; Intel's collateral as JSON; NVIDIA's reference manifests as XML or as its service
+ * answers. An item of any other kind is only named.
  * @throws AttestError `DER_MALFORMED`, `CERTIFICATE_MALFORMED`, `ENCODING_INVALID`, `JSON_MALFORMED` or `DOCUMENT_INVALID` for
- *   an item that is one of these kinds but damaged; `LIMIT_EXCEEDED`.
+ *   an item that is one of these kinds but damaged, `EVIDENCE_TRUNCATED` or `EVIDENCE_TRAILING` for a table; `LIMIT_EXCEEDED`.
  */
 export async function loadCollateral(items: readonly CollateralItem[], cache: VerifyCache): Promise<Collateral> {
   if (items.length > MAX_COLLATERAL_ITEMS) throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_COLLATERAL_ITEMS} pieces of collateral`)
@@ -182,12 +184,28 @@ interface Parts {
 
 async function takeApart(bytes: Uint8Array, name: string): Promise<Parts> {
   const none = { pieces: [], documents: [], rims: [] }
-  if (looksLikeDer(bytes)) return { ...none, pieces: splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der })) }
+  const binary = binaryPieces(bytes, name)
+  if (binary !== null) return { ...none, pieces: binary }
   const text = textOf(bytes)
   if (looksLikeRim(text)) return { ...none, rims: [await knownRim(bytes, name)] }
   if (looksLikeRimAnswer(text)) return { ...none, rims: [await knownRim(readRimAnswer(text, name), name)] }
-  if (looksLikeIntelCollateral(text)) return intelParts(text, name)
-  return { ...none, pieces: looksLikePem(text) ? pemPieces(text, name) : [] }
+  return looksLikeIntelCollateral(text) ? intelParts(text, name) : { ...none, pieces: textPieces(text, name) }
+}
+
+/** Of PEM, or of text that spells binary. */
+function textPieces(text: string, name: string): readonly Piece[] {
+  if (looksLikePem(text)) return pemPieces(text, name)
+  const decoded = decodeText(text.trim())
+  return (decoded === null ? null : binaryPieces(decoded, name)) ?? []
+}
+
+/** Null for bytes that are neither DER nor a certificate table of SEV-SNP, which holds DER or PEM. */
+function binaryPieces(bytes: Uint8Array, name: string): readonly Piece[] | null {
+  if (looksLikeDer(bytes)) return splitDer(bytes, name).map((der) => ({ kind: kindOf(der, name), der }))
+  if (!looksLikeCertificateTable(bytes)) return null
+  return parseCertificateTable(bytes, name).flatMap((content) =>
+    looksLikeDer(content) ? (binaryPieces(content, name) ?? []) : pemPieces(textOf(content), name),
+  )
 }
 
 async function intelParts(text: string, name: string): Promise<Parts> {

@@ -31,33 +31,57 @@ export interface Findings<P, C> {
  */
 export function conclude<P, C>(findings: Findings<P, C>, allow: readonly Group[]): Verdict<P, C> {
   const checks = allowUnknown(findings.checks, new Set(allow.filter((g) => ALLOWABLE_GROUPS.includes(g))))
-  const { format, notChecked } = findings
   const authentic = isAuthentic(checks)
   if (!authentic || !accepts(checks)) {
     return {
       decision: 'reject',
-      format,
+      format: findings.format,
       authentic,
       get parsed() {
         return findings.parsed
       },
       checks,
-      notChecked,
+      notChecked: findings.notChecked,
       error: errorOf(checks),
     }
   }
-  return {
-    decision: 'accept',
-    format,
-    authentic,
-    get parsed() {
-      return findings.parsed
+  return new Accepted<P, C>(findings, checks) as Verdict<P, C>
+}
+
+/**
+ * An accepted verdict, `parsed` and `claims` put into words when they are asked for. They are members of its own, so that a copy
+ * has them, with one pair of getters for all: getters made anew for each verdict cost more than all of its checks.
+ */
+class Accepted<P, C> {
+  readonly decision = 'accept'
+  readonly format: string
+  readonly authentic = true
+  declare readonly parsed: P | null
+  readonly checks: readonly Check[]
+  readonly notChecked: readonly string[]
+  declare readonly claims: Verified<C>
+  readonly #findings: Findings<P, C>
+
+  static readonly #parsed: PropertyDescriptor & ThisType<Accepted<unknown, unknown>> = {
+    enumerable: true,
+    get() {
+      return this.#findings.parsed
     },
-    checks,
-    notChecked,
-    get claims() {
-      return findings.claims as Verified<C>
+  }
+  static readonly #claims: PropertyDescriptor & ThisType<Accepted<unknown, unknown>> = {
+    enumerable: true,
+    get() {
+      return this.#findings.claims
     },
+  }
+
+  constructor(findings: Findings<P, C>, checks: readonly Check[]) {
+    this.#findings = findings
+    this.format = findings.format
+    Object.defineProperty(this, 'parsed', Accepted.#parsed)
+    this.checks = checks
+    this.notChecked = findings.notChecked
+    Object.defineProperty(this, 'claims', Accepted.#claims)
   }
 }
 

@@ -2,9 +2,9 @@ import type { Group } from '../verdict.ts'
 import type { VerifyCache } from './cache.ts'
 import type { Collateral } from './collateral.ts'
 import type { NvidiaRequirements } from './nvidia/appraise.ts'
-import type { SnpRequirements } from './sev-snp/appraise.ts'
-import type { SgxRequirements } from './sgx/verify.ts'
-import type { TdxRequirements } from './tdx/verify.ts'
+import type { SnpRequirements } from './sev-snp/requirements.ts'
+import type { SgxRequirements } from './sgx/requirements.ts'
+import type { TdxRequirements } from './tdx/requirements.ts'
 
 /** Formats of evidence by the names of the command line. */
 export const FORMATS = [
@@ -47,8 +47,8 @@ export interface VerifyOptions {
    * trust. Who calls often with the same loads it once: {@link loadCollateral}.
    */
   readonly collateral: readonly Uint8Array[] | Collateral
-  /** Root certificates of simulators, PEM or DER. What verifies under one has `simulated: true`. */
-  readonly trustAnchors: readonly Uint8Array[]
+  /** Root certificates of simulators, PEM or DER, or loaded once like collateral. What verifies under one has `simulated: true`. */
+  readonly trustAnchors: readonly Uint8Array[] | Collateral
   /** Instant at which certificates and CRLs must be valid. No clock is read. */
   readonly at: Date
   /** REPORT_DATA that is wanted: 1 to 64 bytes, zero-padded on the right. Not given: stands in `notChecked`. */

@@ -1,11 +1,13 @@
 import * as z from 'zod'
-import { fromBase64, fromBase64Url, fromHex, utf8 } from '../bytes/bytes.ts'
+import { utf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { isJsonObject, parseStrictJson } from './dcap/json.ts'
 import { teeOfQuote } from './dcap/quote.ts'
 import { formatOfDevices, looksLikeEvidenceList } from './nvidia/evidence-list.ts'
 import { guessKind, looksLikeDeviceReport } from './nvidia/parse.ts'
 import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/certificate-table.ts'
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
+import { decodeText, printableText } from './text-encoding.ts'
 import type { Format } from './types.ts'
 
 /** Evidence without its wrappers: what it is, the structure that was signed, certificates that came with it. */
@@ -66,25 +68,6 @@ function detect(bytes: Uint8Array): Format {
   throw new AttestError('EVIDENCE_UNRECOGNIZED', 'the content is no evidence that is known here', { at: 'evidence' })
 }
 
-/** The whole input as text without white space at its ends, or null when it has bytes that no text encoding of evidence has. */
-function printableText(input: Uint8Array): string | null {
-  if (input.some((b) => (b < 0x20 && b !== 0x09 && b !== 0x0a && b !== 0x0d) || b > 0x7e)) return null
-  return new TextDecoder().decode(input).trim()
-}
-
-/** Line breaks are allowed, as `xxd -p` and `base64` make them; inside of a line the encoding is strict. */
-function decodeText(text: string): Uint8Array | null {
-  const compact = text.replace(/[\r\n]+/g, '')
-  for (const decode of [fromHex, fromBase64, fromBase64Url]) {
-    try {
-      return decode(compact)
-    } catch (error) {
-      if (!(error instanceof AttestError)) throw error
-    }
-  }
-  return null
-}
-
 /** The list stays as it is: it is taken apart where the devices are verified. */
 function unwrapDevices(text: string, wanted: Format | 'auto'): Unwrapped {
   const format = formatOfDevices(text)
@@ -105,13 +88,8 @@ function unwrapJson(text: string, wanted: Format | 'auto'): Unwrapped {
 }
 
 function parseTsm(text: string): z.infer<typeof tsmSchema> {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new AttestError('JSON_MALFORMED', 'looks like JSON but is not', { at: 'evidence', cause })
-  }
-  const result = tsmSchema.safeParse(value)
+  const json = parseStrictJson(text, 'evidence')
+  const result = tsmSchema.safeParse(isJsonObject(json) ? Object.fromEntries(json.members) : null)
   if (!result.success) throw new AttestError('EVIDENCE_UNRECOGNIZED', 'JSON that is no evidence known here', { at: 'evidence' })
   return result.data
 }

@@ -1,10 +1,11 @@
 import { same } from '../appraise/check.ts'
 import { constraintChecks } from '../appraise/demands.ts'
+import { leniencyOf } from '../appraise/leniency.ts'
 import { appraisePolicy } from '../appraise/policy.ts'
 import { jobNonce } from '../documents/job-nonce.ts'
 import { endorsementCheck } from '../endorsements.ts'
 import { createVerifyCache } from '../evidence/cache.ts'
-import type { Check, Group, Verified } from '../verdict.ts'
+import type { Check, Verified } from '../verdict.ts'
 import { type BundleClaims, verifyBundle } from '../verify-bundle.ts'
 import type { ReceiptDocuments, ReceiptEvidence } from './documents.ts'
 import { isAgentSigned } from './links.ts'
@@ -35,7 +36,7 @@ export async function checkEvidence(
     role: 'job',
     nonce: await jobNonce(doc.contract.digest, doc.ownerNonces, doc.nonceCheckpoint ?? ''),
     job: doc.contract.digest,
-    allowUnknown: commonUnknowns(doc),
+    ...leniencyOf(doc.policies.map((p) => p.value)),
     cache,
   })
   const endorsements = await endorsementCheck(doc.endorsements, [...evidence.bundle.endorsements, ...trustAnchors], cache)
@@ -45,12 +46,6 @@ export async function checkEvidence(
   const appraised = doc.policies.flatMap((p) => appraisePolicy(claims, p.value, instant))
   const constrained = constraintChecks(doc.contract.value, { tee: claims.tee, gpus: 0 })
   return { checks: [...checks, ...appraised, ...constrained, ...statedChecks(doc, claims)], claims }
-}
-
-/** An unknown is accepted only where every policy accepts it. */
-function commonUnknowns({ policies }: ReceiptDocuments): readonly Group[] {
-  const [first, ...rest] = policies.map((p) => p.value.appraisal.allowUnknown)
-  return (first ?? []).filter((group) => rest.every((groups) => groups.includes(group)))
 }
 
 function jobKeyChecks(doc: ReceiptDocuments, { binding }: ReceiptEvidence): readonly Check[] {

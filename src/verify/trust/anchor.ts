@@ -11,4 +11,6 @@ export interface Anchor {
   /** DER SubjectPublicKeyInfo and its SHA-256, hexadecimal. */
   readonly spki: Uint8Array
   readonly spkiSha256: string
+  /** SHA-256 of the certificate, hexadecimal, where a caller named it. Absent: built in. */
+  readonly certificateSha256?: string
 }

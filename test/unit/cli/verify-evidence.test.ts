@@ -1,15 +1,17 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { attachRuntime, type Runtime } from '../../../src/cli/action.ts'
 import { register } from '../../../src/cli/commands/verify.ts'
-import { createOutput } from '../../../src/cli/output.ts'
 import { attest } from '../../../src/sim/index.ts'
 import { toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
+import type { SnpRequirements } from '../../../src/verify/evidence/sev-snp/requirements.ts'
+import type { Check } from '../../../src/verify/verdict.ts'
+import { certificateTable, GUID } from '../../support/certificate-table.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
+import { type Ran, runCommand } from './run-command.ts'
 
 const platform = simulatedPlatform()
 const measurement = new Uint8Array(48).fill(9)
@@ -38,28 +40,26 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
-interface Run {
-  readonly code: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function run(...args: readonly string[]): Promise<Run> {
-  const [stdout, stderr]: [string[], string[]] = [[], []]
-  const streams = { stdout: { write: (t: string) => stdout.push(t) }, stderr: { write: (t: string) => stderr.push(t) }, env: {} }
-  const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined })
-  register(program)
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: () => undefined })
-  const runtime: Runtime = { streams, signal: new AbortController().signal, exitCode: 0, output: createOutput(streams, false) }
-  attachRuntime(program, runtime)
-  await program.parseAsync(['verify', ...args], { from: 'user' })
-  return { code: runtime.exitCode, stdout: stdout.join(''), stderr: stderr.join('') }
-}
-
+const run = (...args: readonly string[]): Promise<Ran> => runCommand(register, 'verify', ...args)
 const file = (name: string): string => join(folder, name)
 const json = async (...args: readonly string[]): Promise<{ code: number; document: Record<string, unknown> }> => {
   const { code, stdout } = await run(...args, '--json')
   return { code, document: JSON.parse(stdout) as Record<string, unknown> }
+}
+
+function policyFor(value: string, sevSnp: SnpRequirements = {}): Uint8Array {
+  return encodePolicy({
+    v: 1,
+    appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [], sevSnp },
+    log: { origin: 'log.example', key: 'log.example+00000000+AA' },
+    witnessing: { mode: 'none' },
+    maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
+    minimumTcbEvaluationDataNumber: null,
+    minimumGrades: { binding: 'none', placement: 'none' },
+    runners: ['docker'],
+    suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
+    cedar: '',
+  })
 }
 
 describe('sealgate verify', () => {
@@ -69,21 +69,59 @@ describe('sealgate verify', () => {
     expect(stderr).toMatch(/^accepted: sev-snp at 2026-06-01T00:00:00Z\n/)
     expect(stderr).toContain('SIMULATED')
     expect(stderr).toContain(`measurement  ${toHex(measurement)}`)
+    expect(stderr).toMatch(/ {2}debugging {4}off\n/)
+    expect(stderr).toMatch(/\nchecks: \d+ passed\n/)
+    expect(stderr).toMatch(/\nforecast: .*\n {2}in \d+ days +20\d\d-\S+Z +certificate of the chip +SIMULATED SEV-VCEK\n/)
     expect(stderr).toMatch(/not checked:\n {2}nonce: .*--nonce\n {2}measurement: .*--measurement/)
   })
 
   it('prints one document with its members in order, and no error on acceptance', async () => {
     const { code, document } = await json(file('report.hex'), ...trusted, '--nonce', '010203', '--measurement', toHex(measurement))
     expect(code).toBe(0)
-    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'claims', 'checks', 'notChecked'])
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'claims', 'checks', 'notChecked', 'forecast'])
     expect(document).toMatchObject({ decision: 'accept', authentic: true, format: 'sev-snp', notChecked: [] })
     expect(document.claims).toMatchObject({ tee: 'sev-snp', measurement: toHex(measurement), simulated: true, debug: false })
+  })
+
+  it('says of a rejection all that stands in the way, how to get what is missing, and what is proven all the same', async () => {
+    const bare = await run(file('report.bin'), '--trust-anchor', file('root.der'), '--collateral', file('certs/0'), ...AT, '--nonce', 'ff')
+    expect(bare.code).toBe(4)
+    expect(bare.stderr).toMatch(/^rejected: .*\n {2}CHAIN_INVALID: chain.issuer: /)
+    expect(bare.stderr).toContain('  also: freshness.nonce: want ff')
+    expect(bare.stderr).toContain('\nproven: nothing\n')
+    expect((await run(file('report.bin'), ...AT)).stderr).toContain('sealgate collateral fetch certs FILE')
+    const wrong = await run(file('report.bin'), ...trusted, '--nonce', 'ff')
+    expect(wrong.stderr).toContain('\nproven: genuine evidence, which is not accepted')
+    expect(wrong.stderr).toMatch(/\nchecks: \d+ passed, 1 failed\n/)
+  })
+
+  it('takes a folder of configfs-tsm for what its files are', async () => {
+    mkdirSync(file('tsm'))
+    const { report } = attest(platform, { reportData, measurement })
+    const table = certificateTable([
+      [GUID.vcek, platform.vek.certificate],
+      [GUID.ask, platform.intermediate.certificate],
+      [GUID.crl, platform.crl],
+    ])
+    writeFileSync(file('tsm/outblob'), report)
+    writeFileSync(file('tsm/generation'), '3\n')
+    const anchored = ['--trust-anchor', file('root.der'), ...AT]
+    expect((await run(file('tsm'), ...anchored)).code).toBe(6)
+    writeFileSync(file('auxblob.bin'), table)
+    expect((await run(file('tsm'), ...anchored, '--collateral', file('auxblob.bin'))).code).toBe(0)
+    writeFileSync(file('tsm/auxblob'), table)
+    writeFileSync(file('tsm/provider'), 'sev_guest\n')
+    expect((await json(file('tsm'), ...anchored)).document).toMatchObject({ decision: 'accept', claims: { tee: 'sev-snp' } })
+    writeFileSync(file('tsm/provider'), 'tdx_guest\n')
+    expect((await run(file('tsm'), ...anchored)).code).toBe(3)
+    writeFileSync(file('tsm/provider'), Uint8Array.of(0xff, 0x00))
+    expect((await run(file('tsm'), ...anchored)).code).toBe(3)
   })
 
   it('gives a rejection without claims, with its error', async () => {
     const { code, document } = await json(file('report.bin'), '--collateral', file('certs'), ...AT)
     expect(code).toBe(4)
-    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'checks', 'notChecked', 'error'])
+    expect(Object.keys(document)).toEqual(['decision', 'authentic', 'format', 'parsed', 'checks', 'notChecked', 'forecast', 'error'])
     expect(document.error).toMatchObject({ code: 'CHAIN_INVALID' })
   })
 
@@ -122,21 +160,8 @@ describe('sealgate verify', () => {
   })
 
   it('appraises by a policy', async () => {
-    const policy = (value: string): Uint8Array =>
-      encodePolicy({
-        v: 1,
-        appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [] },
-        log: { origin: 'log.example', key: 'log.example+00000000+AA' },
-        witnessing: { mode: 'none' },
-        maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
-        minimumTcbEvaluationDataNumber: null,
-        minimumGrades: { binding: 'none', placement: 'none' },
-        runners: ['docker'],
-        suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
-        cedar: '',
-      })
-    writeFileSync(file('policy.json'), policy(toHex(measurement)))
-    writeFileSync(file('other.json'), policy('00'.repeat(48)))
+    writeFileSync(file('policy.json'), policyFor(toHex(measurement)))
+    writeFileSync(file('other.json'), policyFor('00'.repeat(48)))
     const met = await json(file('report.bin'), ...trusted, '--policy', file('policy.json'))
     expect(met).toMatchObject({ code: 0, document: { decision: 'accept', notChecked: ['nonce'] } })
     const unmet = await json(file('report.bin'), ...trusted, '--policy', file('other.json'))
@@ -144,6 +169,25 @@ describe('sealgate verify', () => {
     const untrusted = await json(file('report.bin'), '--collateral', file('certs'), ...AT, '--policy', file('policy.json'))
     expect(untrusted.code).toBe(4)
     expect(untrusted.document.notChecked).toContain('policy')
+  })
+
+  it('appraises bare evidence by the requirements of a policy', async () => {
+    writeFileSync(file('met.json'), policyFor(toHex(measurement), { products: ['Genoa'], vmpl: 0 }))
+    writeFileSync(file('unmet.json'), policyFor(toHex(measurement), { products: ['Turin'], vmpl: 0 }))
+    expect(await json(file('report.bin'), ...trusted, '--policy', file('met.json'))).toMatchObject({ code: 0 })
+    const unmet = await json(file('report.bin'), ...trusted, '--policy', file('unmet.json'))
+    expect(unmet).toMatchObject({ code: 5, document: { decision: 'reject', error: { code: 'EVIDENCE_REJECTED' } } })
+    const checks = unmet.document.checks as readonly Check[]
+    expect(checks.filter((c) => c.outcome !== 'pass')).toEqual([{ rule: 'policy.product', outcome: 'fail', want: 'Turin', got: 'Genoa' }])
+  })
+
+  it('lets a masked CHIP_ID pass only where the policy says so', async () => {
+    writeFileSync(file('masked.bin'), attest(platform, { reportData, measurement, chipId: new Uint8Array(64) }).report)
+    writeFileSync(file('any-chip.json'), policyFor(toHex(measurement), { acceptMaskedChipId: true }))
+    writeFileSync(file('no-word.json'), policyFor(toHex(measurement)))
+    expect((await run(file('masked.bin'), ...trusted)).code).toBe(5)
+    expect((await run(file('masked.bin'), ...trusted, '--policy', file('no-word.json'))).code).toBe(5)
+    expect((await run(file('masked.bin'), ...trusted, '--policy', file('any-chip.json'))).code).toBe(0)
   })
 
   it.each([

@@ -1,4 +1,4 @@
-import type { Attester } from '../../../src/host/attesters/attester.ts'
+import type { AttestationSubject, Attester, DeviceAttester } from '../../../src/host/attesters/attester.ts'
 import type { Clock } from '../../../src/host/job/clock.ts'
 import type { SealedResults } from '../../../src/host/job/outbox.ts'
 import type { Transfers } from '../../../src/host/job/transfers.ts'
@@ -45,15 +45,37 @@ export class FakeClock implements Clock {
   }
 }
 
+/** What an attester is asked to bind, with these 64 bytes as report data. */
+export function subjectOf(reportData: Uint8Array): AttestationSubject {
+  const [bindingDigest, nonce, publicKey] = [testBytes('binding', 32), testBytes('nonce', 32), testBytes('kem', 65)]
+  return { reportData, bindingDigest, nonce, publicKey }
+}
+
 /** Bytes with the shape of a report; nobody here verifies it. */
 export const fakeAttester: Attester = {
   format: 'sev-snp',
   simulated: true,
-  attest: (reportData) => {
+  attest: ({ reportData }) => {
     const report = new Uint8Array(1184)
     report.set(reportData, 0x50)
     return Promise.resolve({ report, endorsements: [testBytes('vek', 100)] })
   },
+}
+
+/** Devices whose reports begin with their nonce. */
+export function fakeDevices(count: number): DeviceAttester {
+  return {
+    unattested: [],
+    count: () => Promise.resolve(count),
+    attestDevices: (nonces) =>
+      Promise.resolve(
+        nonces.map((nonce, i) => ({
+          type: i % 2 === 0 ? 'gpu' : 'nvswitch',
+          report: new Uint8Array([...nonce, ...testBytes(`device ${i}`, 50)]),
+          certificateChain: testBytes(`chain ${i}`, 90),
+        })),
+      ),
+  }
 }
 
 /** What a fake workload does with its plaintext inputs. */

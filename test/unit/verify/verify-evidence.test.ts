@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { attest } from '../../../src/sim/index.ts'
-import { concat, toBase64, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { concat, toBase64, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
 import { MAX_COLLATERAL_SIZE } from '../../../src/verify/evidence/collateral.ts'
 import { conclude } from '../../../src/verify/evidence/conclude.ts'
@@ -9,6 +9,7 @@ import type { VerifyOptions } from '../../../src/verify/evidence/types.ts'
 import { AMD_HIERARCHIES } from '../../../src/verify/trust/amd.ts'
 import { exitCodeOf } from '../../../src/verify/verdict.ts'
 import { verifyEvidence } from '../../../src/verify/verify-evidence.ts'
+import { certificateTable, GUID } from '../../support/certificate-table.ts'
 import { outcomeOf } from '../../support/outcome.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
 
@@ -22,6 +23,12 @@ const cold: VerifyOptions = {
   allowUnknown: [],
 }
 const options: VerifyOptions = { ...cold, cache }
+const table = certificateTable([
+  [GUID.vcek, platform.vek.certificate],
+  [GUID.firmware, report],
+  [GUID.ask, platform.intermediate.certificate],
+  [GUID.crl, platform.crl],
+])
 const pem = (label: string, der: Uint8Array): Uint8Array =>
   utf8(`-----BEGIN ${label}-----\n${toBase64(der).replace(/.{64}/g, '$&\n')}\n-----END ${label}-----\n`)
 
@@ -141,6 +148,10 @@ describe('collateral', () => {
     ['PEM, one file each', endorsements.map((der, i) => pem(i === 2 ? 'X509 CRL' : 'CERTIFICATE', der))],
     ['one PEM file', [concat(...endorsements.map((der, i) => pem(i === 2 ? 'X509 CRL' : 'CERTIFICATE', der)))]],
     ['DER side by side', [concat(...endorsements)]],
+    ['a certificate table', [table]],
+    ['hexadecimal of a certificate table', [utf8(`0x${toHex(table)}\n`)]],
+    ['hexadecimal', endorsements.map((der) => utf8(`${toHex(der)}\n`))],
+    ['base64 in lines', endorsements.map((der) => utf8(toBase64(der).replace(/.{64}/g, '$&\r\n')))],
     ['twice the same', [...endorsements, ...endorsements]],
   ])('is recognised as %s', async (_, collateral) => {
     expect((await verifyEvidence(report, { ...options, collateral })).decision).toBe('accept')
@@ -154,6 +165,9 @@ describe('collateral', () => {
   it.each([
     ['a certificate with a trailing byte', concat(platform.vek.certificate, Uint8Array.of(0))],
     ['a certificate that is cut off', platform.vek.certificate.subarray(0, 700)],
+    ['a certificate table without end', table.subarray(0, 48)],
+    ['a certificate table whose contents are cut off', table.subarray(0, 700)],
+    ['hexadecimal of a certificate that is cut off', utf8(toHex(platform.vek.certificate.subarray(0, 700)))],
     ['PEM that is damaged', pem('CERTIFICATE', platform.vek.certificate).subarray(0, 500)],
     ['a PEM block that is no certificate', pem('CERTIFICATE', report)],
     ['a PEM block that is another thing than it says', pem('X509 CRL', platform.vek.certificate)],

@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { fromBase64Url, fromUtf8, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { fromBase64Url, fromUtf8, toBase64Url, toHex, u32be, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { crypto } from '../../../src/verify/crypto/node.ts'
 import { parseTrustFile } from '../../../src/verify/documents/trust.ts'
-import { parseCanonical } from '../../../src/verify/formats/canonical-json.ts'
+import { encodeCanonical, type Json, parseCanonical } from '../../../src/verify/formats/canonical-json.ts'
 import { verifyFlattenedJws, verifyGeneralJws } from '../../../src/verify/formats/jws.ts'
 import { verifyReceiptFile } from '../../../src/verify/receipt/index.ts'
 import { verifyCheckpoint, verifyConsistency, verifyInclusion } from '../../../src/verify/tlog/index.ts'
@@ -82,6 +83,15 @@ describe('the files', () => {
       expect(verified.signers.map((s) => s.thumbprint)).toEqual([signer])
     },
   )
+
+  it('030-device-nonce follows from the binding, whatever devices it names', async () => {
+    const { devices, ...rest } = parseCanonical(read('030-device-nonce', 'binding.golden.json'), 1 << 16, 'binding') as { devices: Json[] }
+    const bare = createHash('sha256')
+      .update(encodeCanonical({ ...rest, devices: [] }))
+      .digest()
+    const nonces = devices.map((_, i) => createHash('sha256').update('sealgate/gpu/v1').update(bare).update(u32be(i)).digest('base64url'))
+    expect(strings('030-device-nonce')).toEqual({ nonce0: nonces[0], nonce1: nonces[1] })
+  })
 
   it('027-receipt verifies with both signatures over 026-statement', async () => {
     const { typ, signers } = loadCase('027-receipt').expect as { typ: string; signers: string[] }

@@ -3,7 +3,9 @@ import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../../src/seal/
 import { cosign, signCheckpoint } from '../../../src/seal/note.ts'
 import { equal, fromBase64Url, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { crypto } from '../../../src/verify/crypto/node.ts'
+import { encodeBinding, parseBinding } from '../../../src/verify/documents/binding.ts'
 import { CONTRACT_TYP } from '../../../src/verify/documents/contract.ts'
+import { deviceNonce } from '../../../src/verify/documents/device-nonce.ts'
 import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
@@ -11,6 +13,7 @@ import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
 import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
 import { thumbprint } from '../../../src/verify/documents/keys.ts'
 import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
+import { encodePolicy } from '../../../src/verify/documents/policy.ts'
 import { RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
 import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
 import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
@@ -35,6 +38,7 @@ import {
   ownerThumbprint,
   recipient,
   recipientDigest,
+  samplePolicy,
   submitter,
   T0,
   useKey,
@@ -42,6 +46,7 @@ import {
 import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
+import { everyRequirement } from '../../support/requirements.ts'
 
 /** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
 export interface Vector {
@@ -66,7 +71,8 @@ async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
 /** All vectors, from throwaway keys. */
 export async function generate(): Promise<readonly Vector[]> {
   const receipt = await buildReceipt({ report: recordedReport })
-  return [...(await keyVectors()), ...(await documentVectors(receipt)), ...(await logVectors()), ...(await receiptVectors(receipt))]
+  const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
+  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt)), await deviceVector(receipt)]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
@@ -128,6 +134,11 @@ async function documentVectors({ documents, file }: Built): Promise<readonly Vec
     await signed('011-grant', 'grant.md', grant, GRANT_TYP, owner),
     await signed('012-revocation', 'grant.md', revocation, REVOCATION_TYP, owner),
     await plain('013-policy', 'policy.md', policy),
+    await plain(
+      '013b-policy-requirements',
+      'policy.md',
+      encodePolicy(samplePolicy({ appraisal: { ...samplePolicy().appraisal, ...everyRequirement } })),
+    ),
     await plain('014-dataset-header', 'README.md', header),
     await plain('015-result-header', 'README.md', await resultHeader(job)),
     {
@@ -273,4 +284,18 @@ async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vec
       files: { 'receipt.golden.json': bytes, 'trust.golden.json': trust },
     },
   ]
+}
+
+/** The sample binding, as if two devices had been there. */
+async function deviceVector({ documents }: Built): Promise<Vector> {
+  const types = ['gpu', 'nvswitch'] as const
+  const devices = await Promise.all(types.map(async (type) => ({ type, report: await digestOf(testBytes(`report of a ${type}`, 100)) })))
+  const binding = { ...parseBinding(documents.binding), devices }
+  const [nonce0, nonce1] = [await deviceNonce(binding, 0), await deviceNonce(binding, 1)]
+  return {
+    id: '030-device-nonce',
+    page: 'binding.md',
+    expect: { nonce0: toBase64Url(nonce0), nonce1: toBase64Url(nonce1) },
+    files: { 'binding.golden.json': encodeBinding(binding) },
+  }
 }

@@ -95,13 +95,13 @@ describe.skipIf(folder === null)('real AMD certificates', () => {
   })
 
   it('rejects the first ASK of Genoa, which AMD revoked, and not the second', async () => {
-    const { crls } = await loadCollateral([{ name: 'crl', bytes: readVector(folder ?? '', 'crl/ark-genoa-20241023.crl') }], cache)
+    const collateral = await loadCollateral([{ name: 'crl', bytes: readVector(folder ?? '', 'crl/ark-genoa-20241023.crl') }], cache)
     const genoa = AMD_ROOTS.find((r) => r.product === 'Genoa')
     const [ask] = genoa?.intermediates ?? []
     if (genoa === undefined || ask === undefined) throw new Error('no anchors of Genoa')
     const now = nowAt(Date.parse('2025-07-01T00:00:00Z'))
     const outcomes = async (serial: string): Promise<readonly string[]> =>
-      (await checkRevocation({ ...ask, serial }, genoa.ark, crls, now, cache)).checks.map((c) => `${c.rule} ${c.outcome}`)
+      (await checkRevocation({ ...ask, serial }, genoa.ark, collateral, now, cache)).checks.map((c) => `${c.rule} ${c.outcome}`)
     expect(await outcomes('020001')).toEqual(['revocation.issuer fail'])
     expect(await outcomes('020002')).toEqual(['revocation.issuer pass'])
   })

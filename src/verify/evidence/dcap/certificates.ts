@@ -6,8 +6,8 @@ import type { VerifyCache } from '../cache.ts'
 import { check, instant, type Now, unknown } from '../check.ts'
 import type { KnownCertificate, KnownCrl } from '../collateral.ts'
 import { isSignedBy, type KeyBytes } from '../signed-by.ts'
+import { isWithin, type Window, windowOf } from '../windows.ts'
 import type { DcapRoot } from './roots.ts'
-import { isWithin, type Window, windowOf } from './windows.ts'
 
 /** Roles under Intel's root, by what the common name must contain (QVL X509Constants.h). */
 const PCK_NAME = 'SGX PCK Certificate'

@@ -1,6 +1,7 @@
 import { crypto } from '#crypto'
 import { concat, fromHex, fromUtf8, toHex, utf8 } from '../../bytes/bytes.ts'
 import { AttestError } from '../../errors.ts'
+import { DerReader, TAG } from '../../formats/der.ts'
 import { looksLikePem, parsePem } from '../../formats/pem.ts'
 import { isJsonObject, type JsonObject, type JsonValue, parseStrictJson } from './json.ts'
 import { SIGNATURE_SIZE } from './layout.ts'
@@ -104,16 +105,28 @@ export function certificatesOf(pem: string, at: string): readonly Uint8Array[] {
 /** Intel's service answers DER, caches of it hexadecimal of that DER, either of them PEM when asked to. */
 function crlMember(json: JsonObject, name: string, at: string): readonly Uint8Array[] {
   const text = textMember(json, name, at)
-  if (!looksLikePem(text)) return [fromHex(text)]
+  if (!looksLikePem(text)) return [withoutEnd(fromHex(text), `${at}.${name}`)]
   return parsePem(text, `${at}.${name}`)
     .filter((b) => b.label === 'X509 CRL')
     .map((b) => b.der)
+}
+
+/** Intel's tools end a CRL with a zero byte, as they do texts; some of those that pass it on count that byte in. */
+function withoutEnd(der: Uint8Array, at: string): Uint8Array {
+  const crl = new DerReader(der, at).whole(TAG.sequence)
+  return der.length === crl.length + 1 && der[crl.length] === 0 ? crl : der
 }
 
 function textMember(json: JsonObject, name: string, at: string): string {
   const value = json.members.get(name)
   if (typeof value !== 'string') throw new AttestError('DOCUMENT_INVALID', 'want a text', { at: `${at}.${name}` })
   return value
+}
+
+/** The one form of a document on its own: the signed text as delivered, then the signature in lower-case hexadecimal. */
+export function encodeIntelDocument({ kind, body, signature }: IntelDocument): Uint8Array {
+  const member = kind === 'tcb-info' ? 'tcbInfo' : 'enclaveIdentity'
+  return concat(utf8(`{"${member}":`), body, utf8(`,"signature":"${toHex(signature)}"}`))
 }
 
 /** PEM inside of a quote is bytes. @throws AttestError `ENCODING_INVALID` for bytes that are not text. */

@@ -3,12 +3,12 @@ import type { VerifyCache } from '../cache.ts'
 import { check, type Now } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
+import { checkCertificateWindow, checkDocumentWindow, isWithin, type Window, windowOf } from '../windows.ts'
 import { findCrls, findTcbSigners, type SignedCrls, type TcbSigner } from './certificates.ts'
 import type { IntelDocument } from './collateral-json.ts'
 import type { QeIdentity } from './qe-identity.ts'
 import type { DcapRoot } from './roots.ts'
 import type { TcbInfo } from './tcb-info.ts'
-import { checkCertificateWindow, checkDocumentWindow, isWithin, type Window, windowOf } from './windows.ts'
 
 /** A document and the certificates whose key made its signature: none when it is not authentic. */
 export interface Authenticated<T> {
@@ -36,7 +36,7 @@ export async function establishFacts(collateral: Collateral, root: DcapRoot, cac
   const qeIdentities: Authenticated<QeIdentity>[] = []
   for (const document of collateral.documents) {
     const window = windowOf(document.content.issueDate, document.content.nextUpdate)
-    const found = await signersOf(document, signers, cache)
+    const found = await documentSigners(document, signers, cache)
     const common = { kind: document.kind, window, signers: found, signature: signatureCheck(document.kind, found) }
     if (document.kind === 'tcb-info') tcbInfos.push({ ...common, content: document.content })
     else qeIdentities.push({ ...common, content: document.content })
@@ -45,7 +45,8 @@ export async function establishFacts(collateral: Collateral, root: DcapRoot, cac
   return { root, tcbInfos, qeIdentities, rootCrls }
 }
 
-async function signersOf(
+/** Those of the certificates whose key made the signature. */
+export async function documentSigners(
   { sha256, body, signature }: IntelDocument,
   signers: readonly TcbSigner[],
   cache: VerifyCache,

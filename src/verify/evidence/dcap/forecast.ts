@@ -2,6 +2,7 @@ import type { VerifyCache } from '../cache.ts'
 import { instant } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
 import { type Dated, type EarlyOutlook, type Expiry, earliestFirst, type Forecast } from '../forecast.ts'
+import { isWithin } from '../windows.ts'
 import type { SignedCrls } from './certificates.ts'
 import { chooseDocument, contentOf, establishFacts } from './collateral.ts'
 import { explainTcb } from './explain.ts'
@@ -9,7 +10,6 @@ import type { Tee } from './layout.ts'
 import { identitiesFor, tcbInfosFor } from './platform.ts'
 import { evaluateTcb } from './tcb-status.ts'
 import { chooseIdentity, type QuoteFindings } from './verify.ts'
-import { isWithin } from './windows.ts'
 
 /**
  * Looks ahead from a finished verification: what expires when, and what early TCB info would make of the platform.

@@ -33,6 +33,7 @@ const oid = (path: string): string => `${OID_SGX_EXTENSION}.${path}`
 const TCB = oid('2')
 const PCE_SVN = 17
 const CPU_SVN = 18
+const MAX_SGX_TYPE = 2
 
 /**
  * Reads the SGX extension of a PCK certificate. Members that are not known are passed over; the known ones must be there,
@@ -63,7 +64,7 @@ export function parsePckExtension(certificate: Certificate): PckExtension {
     cpuSvn: octets(member(tcb, `${TCB}.${CPU_SVN}`, at), 16, at),
     pceId: octets(member(members, oid('3'), at), 2, at),
     fmspc: octets(member(members, oid('4'), at), 6, at),
-    sgxType: member(members, oid('5'), at).content(TAG.enumerated)[0] ?? 0,
+    sgxType: readSgxType(member(members, oid('5'), at), at),
     platformInstanceId: instance === undefined ? null : octets(instance, 16, at),
     configuration: configuration === undefined ? null : readConfiguration(configuration, at),
   }
@@ -92,6 +93,13 @@ function octets(reader: DerReader, size: number, at: string): string {
   const bytes = reader.content(TAG.octetString)
   if (bytes.length !== size) throw new AttestError('CERTIFICATE_MALFORMED', `${bytes.length} bytes, want ${size}`, { at })
   return toHex(bytes)
+}
+
+/** The profile names three. */
+function readSgxType(reader: DerReader, at: string): number {
+  const [type = MAX_SGX_TYPE + 1, ...more] = reader.content(TAG.enumerated)
+  if (type > MAX_SGX_TYPE || more.length > 0) throw new AttestError('CERTIFICATE_MALFORMED', 'SGX type is not 0, 1 or 2', { at })
+  return type
 }
 
 function readConfiguration(reader: DerReader, at: string): PckConfiguration {

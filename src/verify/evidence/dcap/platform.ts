@@ -4,10 +4,12 @@ import type { PublicKey } from '../../crypto/types.ts'
 import { AttestError } from '../../errors.ts'
 import { parseCertificate } from '../../formats/x509.ts'
 import type { Check } from '../../verdict.ts'
+import { scopeOf } from '../authority.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, unknown } from '../check.ts'
 import { type Collateral, type KnownCertificate, knownCertificate } from '../collateral.ts'
 import { importKey } from '../signed-by.ts'
+import type { Window } from '../windows.ts'
 import { certificateWindow, findCrls, findPckPath, isPck, type PckPath, type SignedCrls } from './certificates.ts'
 import { describePlatform, type PlatformFields } from './claims.ts'
 import { type Authenticated, contentOf, type DcapFacts, establishFacts } from './collateral.ts'
@@ -19,7 +21,6 @@ import { checkQuotingEnclave, type QeIdentity } from './qe-identity.ts'
 import type { Quote } from './quote.ts'
 import type { DcapRoot } from './roots.ts'
 import type { TcbInfo } from './tcb-info.ts'
-import type { Window } from './windows.ts'
 
 /** A PCK certificate, what it says, where it leads, and the CRLs that its issuer signed. */
 export interface PckChain {
@@ -78,19 +79,31 @@ export async function establishPlatform(
   roots: readonly DcapRoot[],
   cache: VerifyCache,
 ): Promise<Platform> {
-  const scope = scopeOf(collateral, roots)
+  const scope = scopeOf(
+    collateral,
+    roots.map((r) => r.anchor),
+  )
   const key = `dcap.qe:${quote.version}:${quote.tee}:${scope}:${toHex(await crypto.digest('SHA-256', quote.qeSection))}`
   const known = cache.get(key)
   if (known !== undefined) return known as Platform
   const platform = await workOut(quote, collateral, roots, scope, cache)
   const holds = platform.attestationKey !== null && platform.checks.every((c) => c.outcome === 'pass')
-  if (holds) cache.set(key, platform, PLATFORM_SIZE)
+  if (holds) cache.set(key, platform, PLATFORM_SIZE + ownFactsSize(collateral))
   return platform
 }
 
-/** What the answer depends on beside the quote. */
-function scopeOf({ id }: Collateral, roots: readonly DcapRoot[]): string {
-  return roots.reduce((text, { anchor }) => `${text},${anchor.spkiSha256}`, id)
+/** The documents that facts hold on to, in bytes of text. */
+function documentsSize({ documents }: Collateral): number {
+  return documents.reduce((sum, { body }) => sum + body.length, 0)
+}
+
+/**
+ * A platform keeps the facts that it rests upon. Many share those of a gateway's collateral; but whoever adds documents to
+ * his own evidence has facts of his own, and could fill the memory with what nobody counts.
+ */
+function ownFactsSize(collateral: Collateral): number {
+  const size = documentsSize(collateral)
+  return size <= FACTS_SIZE ? 0 : 4 * size
 }
 
 async function workOut(
@@ -107,7 +120,12 @@ async function workOut(
   const facts =
     root === null
       ? null
-      : await remember(cache, `dcap.facts:${scope}:${root.anchor.spkiSha256}`, FACTS_SIZE, () => establishFacts(collateral, root, cache))
+      : await remember(
+          cache,
+          `dcap.facts:${scope}:${root.anchor.certificateSha256 ?? root.anchor.spkiSha256}`,
+          FACTS_SIZE + 4 * documentsSize(collateral),
+          () => establishFacts(collateral, root, cache),
+        )
   const attestationKey = await importAttestationKey(quote)
   const isSigned = chain.leaf !== null && (await isReportSigned(quote, chain.leaf, cache))
   const checks = [checkPath(chain), checkReportSignature(chain, isSigned), await checkBinding(quote, qeReport)]

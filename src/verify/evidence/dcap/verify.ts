@@ -4,6 +4,7 @@ import type { Check } from '../../verdict.ts'
 import type { VerifyCache } from '../cache.ts'
 import { check, type Now, nowAt, unknown } from '../check.ts'
 import type { Collateral } from '../collateral.ts'
+import { checkCertificateWindow } from '../windows.ts'
 import { checkEvaluationNumber, checkStatus, type DcapRequirements } from './appraise.ts'
 import { checkRevocation } from './certificates.ts'
 import { type Authenticated, chooseDocument, contentOf, pushDocumentChecks, signerOf } from './collateral.ts'
@@ -14,7 +15,6 @@ import type { DcapRoot } from './roots.ts'
 import type { TcbInfo } from './tcb-info.ts'
 import { evaluateTcb, type PlatformSvns, type TcbEvaluation } from './tcb-status.ts'
 import { checkModule, type SeamReport } from './tdx-module.ts'
-import { checkCertificateWindow } from './windows.ts'
 
 export interface DcapInput {
   readonly collateral: Collateral

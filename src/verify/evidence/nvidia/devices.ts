@@ -16,6 +16,7 @@ export interface DevicesParsed {
 
 /** What is proven of several devices. `reportData`: their nonces, one where all have the same. */
 export interface DevicesClaims extends CommonClaims {
+  readonly tee: DeviceClaims['tee']
   readonly devices: readonly DeviceClaims[]
 }
 

@@ -2,34 +2,29 @@ import { concat, equal, toHex } from '../../bytes/bytes.ts'
 import type { AmdProduct } from '../../trust/amd.ts'
 import type { Check } from '../../verdict.ts'
 import { check } from '../check.ts'
-import { policyBit, readTcb, type TcbVersion, tcbAtMost, tcbLayout, tcbText } from './layout.ts'
+import { policyBit, readTcb, tcbAtMost, tcbLayout, tcbText } from './layout.ts'
 import type { SnpReport } from './parse.ts'
 
-/** Rules that a caller may add. A product without a floor has none. */
-export interface SnpRequirements {
-  /** Lowest REPORTED_TCB, per product and component. */
-  readonly minimumTcb?: Readonly<Partial<Record<AmdProduct, Partial<TcbVersion>>>>
-  /** VMPL that must have asked for the report. */
-  readonly vmpl?: number
-}
-
+/** VMPL FFFFFFFFh marks a report that the host asked for (AMD 56860 section 8.26): not the guest's word. */
 const MAX_VMPL = 3
 const REPORT_DATA_SIZE = 64
 
 /**
- * What is wanted of a report beyond its being genuine: order and floor of TCB levels, debugging off, asked for by the guest,
- * and what the caller named. Does not look at who signed.
+ * What is wanted of every report beyond its being genuine: order of TCB levels, debugging and migration off, asked for by the
+ * guest; and the nonce and measurement that the caller named. Does not look at who signed.
  */
 export function appraiseReport(
   report: SnpReport,
   product: AmdProduct | null,
-  wanted: { readonly nonce: Uint8Array | null; readonly measurement: Uint8Array | null; readonly requirements: SnpRequirements },
+  wanted: { readonly nonce: Uint8Array | null; readonly measurement: Uint8Array | null },
 ): readonly Check[] {
-  const checks = [checkOrder(report, product), ...checkFloor(report, product, wanted.requirements)]
-  checks.push(
-    check('debug.guest-policy', !policyBit(report.policy, 'debug'), 'DEBUG 0', `DEBUG ${policyBit(report.policy, 'debug') ? 1 : 0}`),
-  )
-  checks.push(checkVmpl(report, wanted.requirements.vmpl))
+  const checks = [
+    checkOrder(report, product),
+    checkPolicyBit('debug.guest-policy', report, 'debug'),
+    // A migration agent could move the guest to a machine that nobody asked about; nothing here verifies one.
+    checkPolicyBit('policy.migrate-ma', report, 'migrateMa'),
+    check('policy.vmpl', report.vmpl <= MAX_VMPL, 'asked for by the guest: 0 to 3', `${report.vmpl}`),
+  ]
   if (wanted.nonce !== null) checks.push(checkNonce(report, wanted.nonce))
   if (wanted.measurement !== null) {
     const [want, got] = [toHex(wanted.measurement), toHex(report.measurement)]
@@ -46,20 +41,10 @@ function checkOrder(report: SnpReport, product: AmdProduct | null): Check {
   return check('tcb.order', ordered, 'REPORTED_TCB <= COMMITTED_TCB <= CURRENT_TCB', levels.join('; '))
 }
 
-function checkFloor(report: SnpReport, product: AmdProduct | null, { minimumTcb }: SnpRequirements): readonly Check[] {
-  if (minimumTcb === undefined) return []
-  const floor = product === null ? undefined : minimumTcb[product]
-  if (product === null || floor === undefined) return [check('tcb.minimum', false, 'a product with a floor', product ?? 'unknown product')]
-  const reported = readTcb(report.reportedTcb, tcbLayout(product))
-  const names = Object.keys(floor) as (keyof TcbVersion)[]
-  const enough = names.every((name) => (reported[name] ?? -1) >= (floor[name] ?? 0))
-  return [check('tcb.minimum', enough, names.map((n) => `${n} >= ${floor[n]}`).join(', '), tcbText(reported))]
-}
-
-/** VMPL 0xffffffff marks a report that the host asked for (AMD 56860 section 8.26): not the guest's word. */
-function checkVmpl(report: SnpReport, vmpl: number | undefined): Check {
-  if (vmpl !== undefined) return check('policy.vmpl', report.vmpl === vmpl, `${vmpl}`, `${report.vmpl}`)
-  return check('policy.vmpl', report.vmpl <= MAX_VMPL, 'asked for by the guest: 0 to 3', `${report.vmpl}`)
+function checkPolicyBit(rule: Check['rule'], { policy }: SnpReport, name: 'debug' | 'migrateMa'): Check {
+  const is = policyBit(policy, name)
+  const word = name === 'debug' ? 'DEBUG' : 'MIGRATE_MA'
+  return check(rule, !is, `${word} 0`, `${word} ${is ? 1 : 0}`)
 }
 
 function checkNonce(report: SnpReport, nonce: Uint8Array): Check {

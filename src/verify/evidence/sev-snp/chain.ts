@@ -2,10 +2,11 @@ import { equal, isZero } from '../../bytes/bytes.ts'
 import { AttestError } from '../../errors.ts'
 import { AMD_ROOTS } from '../../trust/amd.ts'
 import type { Anchor } from '../../trust/anchor.ts'
-import { anchorOf, isAuthority } from '../authority.ts'
+import { anchorOf, isAuthority, scopeOf } from '../authority.ts'
 import type { VerifyCache } from '../cache.ts'
-import type { KnownCertificate } from '../collateral.ts'
+import type { Collateral, KnownCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
+import { type Window, windowOf } from '../windows.ts'
 import { describeVek, type VekFields } from './claims.ts'
 import { productOf } from './layout.ts'
 import type { SnpReport } from './parse.ts'
@@ -21,23 +22,34 @@ export interface SnpRoot {
 
 const VENDOR_ROOTS: readonly SnpRoot[] = AMD_ROOTS.map(({ ark, intermediates }) => ({ ark, intermediates, simulated: false }))
 
+const VENDOR_KEYS: ReadonlySet<string> = new Set(VENDOR_ROOTS.flatMap((r) => [r.ark, ...r.intermediates]).map((a) => a.spkiSha256))
+
 /** Built-in roots first; a caller's root that repeats an AMD key is AMD's and adds nothing. */
 export function snpRoots(simulated: readonly Anchor[]): readonly SnpRoot[] {
   if (simulated.length === 0) return VENDOR_ROOTS
-  const known = new Set(VENDOR_ROOTS.flatMap((r) => [r.ark, ...r.intermediates]).map((a) => a.spkiSha256))
-  return [...VENDOR_ROOTS, ...simulated.filter((a) => !known.has(a.spkiSha256)).map((ark) => ({ ark, intermediates: [], simulated: true }))]
+  const strangers = simulated.filter((a) => !VENDOR_KEYS.has(a.spkiSha256))
+  return [...VENDOR_ROOTS, ...strangers.map((ark) => ({ ark, intermediates: [], simulated: true }))]
 }
 
 /** What a VEK certificate says, for programs and as JSON. */
 interface ReadVek {
   readonly vek: Vek | AttestError
   readonly fields: VekFields
+  readonly window: Window
+}
+
+/** Where a VEK leads, with the windows of what it leads over: facts about bytes, true at any time. */
+export interface SnpPath {
+  readonly issuer: Anchor
+  readonly root: SnpRoot
+  readonly issuerWindow: Window
+  readonly rootWindow: Window
 }
 
 /** The certificate chosen for a report. `vek` is the error where its extensions do not fit; `path` is null without a trusted issuer. */
 export interface SnpChain extends ReadVek {
   readonly certificate: KnownCertificate
-  readonly path: { readonly issuer: Anchor; readonly root: SnpRoot } | null
+  readonly path: SnpPath | null
 }
 
 /**
@@ -47,30 +59,52 @@ export interface SnpChain extends ReadVek {
  */
 export async function findChain(
   report: SnpReport,
-  certificates: readonly KnownCertificate[],
+  collateral: Collateral,
   roots: readonly SnpRoot[],
   at: number,
   cache: VerifyCache,
 ): Promise<SnpChain | null> {
-  const candidates = certificates
-    .filter((c) => report.signingKey !== null && vekKindOf(c) === report.signingKey)
-    .map((certificate) => ({ certificate, ...readVek(certificate, cache) }))
-    .map((c) => ({ ...c, score: scoreOf(c.certificate, c.vek, report, at) }))
-    .sort((a, b) => b.score - a.score)
-  for (const candidate of candidates) {
-    const path = await findPath(candidate.certificate, certificates, roots, cache)
-    if (path !== null) return { ...candidate, path }
+  const candidates = collateral.certificates.filter((c) => report.signingKey !== null && vekKindOf(c) === report.signingKey)
+  if (candidates.length > 1) {
+    const scores = new Map(candidates.map((c) => [c, scoreOf(c, readVek(c, cache).vek, report, at)]))
+    candidates.sort((a, b) => (scores.get(b) ?? 0) - (scores.get(a) ?? 0))
   }
-  const [best] = candidates
-  return best === undefined ? null : { ...best, path: null }
+  let best: SnpChain | null = null
+  for (const certificate of candidates) {
+    const chain = await openChain(certificate, collateral, roots, cache)
+    if (chain.path !== null) return chain
+    best ??= chain
+  }
+  return best
 }
+
+/** The same for every report of one chip. A certificate that leads nowhere is not kept: a stranger could fill the cache with them. */
+async function openChain(
+  certificate: KnownCertificate,
+  collateral: Collateral,
+  roots: readonly SnpRoot[],
+  cache: VerifyCache,
+): Promise<SnpChain> {
+  const scope = scopeOf(
+    collateral,
+    roots.map((r) => r.ark),
+  )
+  const key = `snp:${certificate.sha256}:${scope}`
+  const known = cache.get(key)
+  if (known !== undefined) return known as SnpChain
+  const chain = { certificate, ...readVek(certificate, cache), path: await findPath(certificate, collateral.certificates, roots, cache) }
+  if (chain.path !== null) cache.set(key, chain, CHAIN_SIZE)
+  return chain
+}
+
+const CHAIN_SIZE = 2048
 
 function readVek(certificate: KnownCertificate, cache: VerifyCache): ReadVek {
   const key = `vek:${certificate.sha256}`
   const known = cache.get(key)
   if (known !== undefined) return known as ReadVek
   const vek = tryParseVek(certificate)
-  const read = { vek, fields: describeVek(certificate, vek) }
+  const read = { vek, fields: describeVek(certificate, vek), window: windowOf(certificate.notBefore, certificate.notAfter) }
   cache.set(key, read, certificate.raw.length)
   return read
 }
@@ -105,11 +139,13 @@ export async function findPath(
   certificates: readonly KnownCertificate[],
   roots: readonly SnpRoot[],
   cache: VerifyCache,
-): Promise<SnpChain['path']> {
+): Promise<SnpPath | null> {
   if (leaf.signatureScheme !== 'rsa-pss-sha384') return null
   for (const root of roots) {
     for (const issuer of await issuersOf(leaf, certificates, root, cache)) {
-      if (await isSignedBy(cache, leaf, issuer)) return { issuer, root }
+      if (!(await isSignedBy(cache, leaf, issuer))) continue
+      const { ark } = root
+      return { issuer, root, issuerWindow: windowOf(issuer.notBefore, issuer.notAfter), rootWindow: windowOf(ark.notBefore, ark.notAfter) }
     }
   }
   return null

@@ -4,7 +4,7 @@ import type { AmdProduct } from '../../trust/amd.ts'
 import { instant } from '../check.ts'
 import type { KnownCertificate, KnownCrl } from '../collateral.ts'
 import type { CommonClaims } from '../types.ts'
-import { type Cpuid, POLICY_BIT, productOf, readTcb, type SigningKey, type TcbVersion, tcbLayout } from './layout.ts'
+import { type Cpuid, PLATFORM_INFO_BIT, POLICY_BIT, productOf, readTcb, type SigningKey, type TcbVersion, tcbLayout } from './layout.ts'
 import type { FirmwareVersion, SnpReport } from './parse.ts'
 import type { SplName, Vek } from './vek.ts'
 
@@ -21,6 +21,8 @@ export interface SnpFields {
   readonly currentTcb: TcbVersion
   readonly currentTcbRaw: string
   readonly platformInfo: string
+  /** `unnamed`: bits that have no name here. */
+  readonly platformInfoBits: Readonly<Record<keyof typeof PLATFORM_INFO_BIT, boolean>> & { readonly unnamed: string }
   readonly keyInfo: string
   readonly authorKeyEn: boolean
   readonly maskChipKey: boolean
@@ -43,7 +45,7 @@ export interface SnpFields {
   readonly launchTcb: TcbVersion
   readonly launchMitVector: string | null
   readonly currentMitVector: string | null
-  /** By CPUID, before version 3 by the VEK's issuer; null where neither says. */
+  /** Null where neither CPUID nor, before version 3, the VEK's issuer says. */
   readonly product: AmdProduct | null
 }
 
@@ -73,8 +75,13 @@ export interface SnpClaims extends CommonClaims, SnpParsed {
   readonly collateralTime: number | null
 }
 
+/** By CPUID, before version 3 by the VEK's issuer; null where neither says. */
+export function productFor({ cpuid }: SnpReport, vek: Vek | null): AmdProduct | null {
+  return cpuid === null ? (vek?.product ?? null) : productOf(cpuid)
+}
+
 export function describeReport(report: SnpReport, vek: Vek | null): SnpFields {
-  const product = report.cpuid === null ? (vek?.product ?? null) : productOf(report.cpuid)
+  const product = productFor(report, vek)
   // Only the decoding of names needs a layout; a report of an unknown processor is refused whatever is shown here.
   const layout = tcbLayout(product ?? 'Milan')
   return {
@@ -89,6 +96,7 @@ export function describeReport(report: SnpReport, vek: Vek | null): SnpFields {
     currentTcb: readTcb(report.currentTcb, layout),
     currentTcbRaw: toHex(report.currentTcb),
     platformInfo: `0x${report.platformInfo.toString(16)}`,
+    platformInfoBits: describePlatformInfo(report.platformInfo),
     keyInfo: `0x${report.keyInfo.toString(16)}`,
     authorKeyEn: report.authorKeyEn,
     maskChipKey: report.maskChipKey,
@@ -130,6 +138,21 @@ function describePolicy(policy: bigint): SnpFields['policyBits'] {
     raplDis: bit('raplDis'),
     ciphertextHidingDram: bit('ciphertextHidingDram'),
     pageSwapDisable: bit('pageSwapDisable'),
+  }
+}
+
+function describePlatformInfo(info: bigint): SnpFields['platformInfoBits'] {
+  const bit = (name: keyof typeof PLATFORM_INFO_BIT): boolean => ((info >> BigInt(PLATFORM_INFO_BIT[name])) & 1n) === 1n
+  const named = Object.values(PLATFORM_INFO_BIT).reduce((mask, position) => mask | (1n << BigInt(position)), 0n)
+  return {
+    smt: bit('smt'),
+    tsme: bit('tsme'),
+    ecc: bit('ecc'),
+    raplDis: bit('raplDis'),
+    ciphertextHidingDram: bit('ciphertextHidingDram'),
+    aliasCheckComplete: bit('aliasCheckComplete'),
+    tio: bit('tio'),
+    unnamed: `0x${(info & ~named).toString(16)}`,
   }
 }
 

@@ -35,6 +35,17 @@ export function policyBit(policy: bigint, name: keyof typeof POLICY_BIT): boolea
   return ((Number(policy & 0xffffffffn) >>> POLICY_BIT[name]) & 1) === 1
 }
 
+/** PLATFORM_INFO bits (AMD 56860 table 24). */
+export const PLATFORM_INFO_BIT = {
+  smt: 0,
+  tsme: 1,
+  ecc: 2,
+  raplDis: 3,
+  ciphertextHidingDram: 4,
+  aliasCheckComplete: 5,
+  tio: 7,
+} as const
+
 /** Security patch levels of a TCB_VERSION. `fmc` exists from Turin on. */
 export interface TcbVersion {
   readonly fmc?: number

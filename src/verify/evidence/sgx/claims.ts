@@ -23,7 +23,11 @@ export interface SgxClaims extends CommonClaims, EnclaveFields, Omit<DcapFields,
 }
 
 export function describeSgx(quote: Quote, report: EnclaveReport, findings: QuoteFindings): SgxParsed {
-  return { ...describeQuote(quote, findings), enclave: { ...describeEnclave(report), attributeBits: attributeBits(report) } }
+  return { ...describeQuote(quote, findings), enclave: describeReport(report) }
+}
+
+export function describeReport(report: EnclaveReport): SgxParsed['enclave'] {
+  return { ...describeEnclave(report), attributeBits: attributeBits(report) }
 }
 
 /** @param parsed - Of the same quote. */

@@ -16,13 +16,3 @@ export function hasTdAttribute(attributes: Uint8Array, name: TdAttributeName): b
 export function isUnderDebug(attributes: Uint8Array): boolean {
   return attributes[0] !== 0
 }
-
-/** A 64-bit mask as it is written in specifications. @param mask - 8 bytes, little-endian. */
-export function maskText(mask: Uint8Array): string {
-  return `0x${readMask(mask).toString(16)}`
-}
-
-/** @param mask - 8 bytes, little-endian. */
-export function readMask(mask: Uint8Array): bigint {
-  return new DataView(mask.buffer, mask.byteOffset, mask.byteLength).getBigUint64(0, true)
-}

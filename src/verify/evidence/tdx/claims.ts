@@ -2,8 +2,9 @@ import { toHex } from '../../bytes/bytes.ts'
 import { type DcapFields, describeQuote, tcbStatusOf } from '../dcap/claims.ts'
 import type { Quote } from '../dcap/quote.ts'
 import type { QuoteFindings } from '../dcap/verify.ts'
+import { maskText } from '../mask.ts'
 import type { CommonClaims } from '../types.ts'
-import { hasTdAttribute, isUnderDebug, maskText, TD_ATTRIBUTE_BIT, type TdAttributeName } from './attributes.ts'
+import { hasTdAttribute, isUnderDebug, TD_ATTRIBUTE_BIT, type TdAttributeName } from './attributes.ts'
 import type { EventLogFindings, MeasuredEvent, RegisterName } from './event-log/replay.ts'
 import type { TdReport, TdReportField } from './td-report.ts'
 
@@ -71,7 +72,7 @@ export function tdxClaims(parsed: TdxParsed, report: TdReport, findings: QuoteFi
   }
 }
 
-function describeReport(report: TdReport): TdFields {
+export function describeReport(report: TdReport): TdFields {
   const names = Object.keys(TD_ATTRIBUTE_BIT) as TdAttributeName[]
   const bits = Object.fromEntries(names.map((n) => [n, hasTdAttribute(report.tdAttributes, n)])) as Record<TdAttributeName, boolean>
   const hex = (name: TdReportField): string => toHex(report.field(name))

@@ -25,12 +25,19 @@ describe('gateway.json', () => {
     expect(loadConfig(folder)).toMatchObject({ ...GOOD, allowUnknown: [], limits: { connections: 1024, attestationSeconds: 3600 } })
   })
 
+  it('may ask more of hosts than the default does, or let them pass', () => {
+    const hostRequirements = { sevSnp: { products: ['Genoa'] }, tdx: { acceptedTcbStatuses: ['SWHardeningNeeded', 'UpToDate'] } }
+    write(GATEWAY_FILES.config, JSON.stringify({ ...GOOD, hostRequirements }))
+    expect(loadConfig(folder).hostRequirements).toEqual(hostRequirements)
+  })
+
   it.each([
     ['a member that nobody knows', { ...GOOD, debug: true }],
     ['a name of another form', { ...GOOD, name: 'Gateway 1' }],
     ['a limit of zero', { ...GOOD, limits: { connections: 0 } }],
     ['a root that is not base64url', { ...GOOD, simulatedRoots: ['+++'] }],
     ['an unknown that says whether evidence is genuine', { ...GOOD, allowUnknown: ['signature'] }],
+    ['a requirement that nobody knows', { ...GOOD, hostRequirements: { tdx: { septVe: true } } }],
     ['another version', { ...GOOD, v: 2 }],
   ])('is refused with %s, naming the file', (_what, config) => {
     write(GATEWAY_FILES.config, JSON.stringify(config))

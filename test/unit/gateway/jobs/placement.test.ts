@@ -4,6 +4,7 @@ import type { AppraisedClaims } from '../../../../src/verify/appraise/index.ts'
 import type { Contract } from '../../../../src/verify/documents/contract.ts'
 import type { Verified } from '../../../../src/verify/verdict.ts'
 import { headerBytes, policyBytes, sampleContract, samplePolicy, T0 } from '../../../support/job-documents.ts'
+import { snpClaims } from '../../../support/snp-claims.ts'
 
 const claims = {
   tee: 'sev-snp',
@@ -14,6 +15,7 @@ const claims = {
   placementGrade: 'none',
   tcbEvaluationDataNumber: null,
   collateralTime: null,
+  cpu: snpClaims,
 } as Verified<AppraisedClaims>
 
 function candidate(name: string, changes: Partial<Candidate> = {}): Candidate {

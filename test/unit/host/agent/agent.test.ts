@@ -6,13 +6,14 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Agent } from '../../../../src/host/agent/agent.ts'
-import type { Attester } from '../../../../src/host/attesters/attester.ts'
+import type { Attester, DeviceAttester } from '../../../../src/host/attesters/attester.ts'
 import { openDurableFiles } from '../../../../src/host/job/durable-files.ts'
 import { Outbox } from '../../../../src/host/job/outbox.ts'
 import type { Attested } from '../../../../src/host/job/release-rules.ts'
 import { generateKemKey, type KemKey } from '../../../../src/seal/index.ts'
 import { utf8 } from '../../../../src/verify/bytes/bytes.ts'
 import { type Binding, parseBinding } from '../../../../src/verify/documents/binding.ts'
+import { deviceNonce } from '../../../../src/verify/documents/device-nonce.ts'
 import { type EvidenceBundle, evidenceDigest } from '../../../../src/verify/documents/evidence-bundle.ts'
 import { jobNonce } from '../../../../src/verify/documents/job-nonce.ts'
 import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../../src/verify/documents/keys.ts'
@@ -22,7 +23,7 @@ import { verifyGeneralJws } from '../../../../src/verify/formats/jws.ts'
 import { digestOf, submitterThumbprint } from '../../../support/job-documents.ts'
 import { testBytes } from '../../../support/keys.ts'
 import { FakeGateway, type FakeSession, keyReleaseOf, until } from '../fake-gateway.ts'
-import { FakeClock, FakeRunner, FakeTransfers, fakeAttester } from '../fakes.ts'
+import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene } from '../support.ts'
 
 const CANARY = 'CANARY-9d2b11f4'
@@ -85,7 +86,7 @@ interface Stage {
   readonly outbox: Outbox
 }
 
-async function start(changes: { attester?: Attester; failures?: AttestError[] } = {}): Promise<Stage> {
+async function start(changes: { attester?: Attester; devices?: DeviceAttester; failures?: AttestError[] } = {}): Promise<Stage> {
   const gateway = new FakeGateway()
   gateway.failures = changes.failures ?? []
   const runner = new FakeRunner((inputs) => ({
@@ -109,6 +110,7 @@ async function start(changes: { attester?: Attester; failures?: AttestError[] } 
   const agent = new Agent({
     connect: gateway.connect,
     attester: changes.attester ?? fakeAttester,
+    devices: changes.devices ?? null,
     runner,
     transfers,
     outbox,
@@ -197,6 +199,20 @@ describe('onboarding', () => {
     expect(Buffer.from(binding.nonce, 'base64url')).toEqual(Buffer.alloc(32, 9))
     session.say({ appraisal: { verdict: { accepted: true } } })
     expect(agent.state).toBe('idle')
+  })
+
+  it('shows a report of each device, over a nonce that its binding gives', async () => {
+    const { gateway } = await start({ devices: fakeDevices(2) })
+    const session = await gateway.session(0)
+    session.say({ challenge: { nonce: new Uint8Array(32).fill(9) } })
+    const { evidence } = await session.take('evidence')
+    const binding = parseBinding(new Uint8Array(evidence?.binding ?? []))
+    expect(binding.devices).toHaveLength(2)
+    for (const [i, { type, report }] of binding.devices.entries()) {
+      const shown = new Uint8Array(evidence?.devices?.[i]?.report ?? [])
+      expect([type, report]).toEqual([evidence?.devices?.[i]?.type, await digestOf(shown)])
+      expect(shown.subarray(0, 32)).toEqual(await deviceNonce(binding, i))
+    }
   })
 
   it('takes no job while its evidence is refused, and comes back when it is accepted', async () => {

@@ -14,7 +14,7 @@ import { describeError } from '../../../../src/host/job/log-error.ts'
 import { fromUtf8 } from '../../../../src/verify/bytes/bytes.ts'
 import { AttestError } from '../../../../src/verify/errors.ts'
 import { until } from '../fake-gateway.ts'
-import { FakeRunner, fakeAttester } from '../fakes.ts'
+import { FakeRunner, fakeAttester, fakeDevices } from '../fakes.ts'
 
 const AT = new Date(Date.now() - 1000)
 
@@ -96,6 +96,17 @@ describe('startHost', () => {
     expect(again.gateway).toBe('127.0.0.1:1')
     await again.close()
     expect(await readdir(join(folder, 'state'))).toEqual([])
+  })
+
+  it('tells its operator which devices give no evidence', async () => {
+    const { server, port } = await deaf()
+    await makeFolder(`127.0.0.1:${port}`)
+    const lines: string[] = []
+    const logger = pino({ level: 'warn' }, { write: (line: string) => lines.push(line) })
+    const host = await startHost(options({ logger, devices: { ...fakeDevices(0), unattested: ['2 GPUs: off'] } }))
+    await host.close()
+    server.close()
+    expect(JSON.parse(lines[0] ?? '{}')).toMatchObject({ what: '2 GPUs: off', msg: 'these devices give no evidence' })
   })
 
   it('ends when what answers is no gateway of ours', async () => {

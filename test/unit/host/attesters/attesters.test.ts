@@ -9,6 +9,7 @@ import { encodeSimulatedPlatform } from '../../../../src/sim/index.ts'
 import { equal, toHex } from '../../../../src/verify/bytes/bytes.ts'
 import { verifyEvidence } from '../../../../src/verify/verify-evidence.ts'
 import { platform } from '../../../support/receipt-builder.ts'
+import { subjectOf } from '../fakes.ts'
 
 let folder: string
 let platformFile: string
@@ -20,24 +21,46 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const absent = '/proc/sealgate-no-such-folder'
+const paths = { 'configfs-tsm': absent, 'sev-guest': absent, nitro: absent }
 const reportData = new Uint8Array(64).fill(3)
+const subject = subjectOf(reportData)
 
 describe('choice of an attester', () => {
   it('takes the simulated TEE of the folder where the kernel has none, and says so', async () => {
-    const attester = await createAttester('auto', { platformFile, tsmRoot: absent })
+    const attester = await createAttester('auto', { platformFile, paths })
     expect(attester).toMatchObject({ format: 'sev-snp', simulated: true })
   })
 
   it('never falls back from a TEE of the kernel that it cannot use', async () => {
-    const attempt = createAttester('auto', { platformFile, tsmRoot: folder })
+    const attempt = createAttester('auto', { platformFile, paths: { ...paths, 'configfs-tsm': folder } })
     await expect(attempt).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
   })
 
+  it('takes what the machine has before what the folder has, configfs-tsm first', async () => {
+    const device = { platformFile, paths: { ...paths, 'sev-guest': '/dev/null', nitro: '/dev/null' } }
+    await expect(createAttester('auto', device)).resolves.toMatchObject({ format: 'sev-snp', simulated: false })
+    await expect(createAttester('nitro', device)).resolves.toMatchObject({ format: 'nitro', simulated: false })
+    await expect(createAttester('auto', { ...device, paths: { ...device.paths, 'sev-guest': absent } })).resolves.toMatchObject({
+      format: 'nitro',
+    })
+    const broken = { ...device, paths: { ...device.paths, 'configfs-tsm': folder } }
+    await expect(createAttester('auto', broken)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE', at: folder })
+  })
+
+  it('has no simulated TEE without a file that holds its keys', async () => {
+    for (const kind of ['auto', 'sim'] as const) {
+      await expect(createAttester(kind, { paths })).rejects.toMatchObject({
+        code: 'ATTESTER_UNAVAILABLE',
+        message: expect.stringContaining('no host folder'),
+      })
+    }
+  })
+
   it('fails where there is neither, and where the one asked for is missing', async () => {
-    const none = { platformFile: join(folder, 'absent.json'), tsmRoot: absent }
+    const none = { platformFile: join(folder, 'absent.json'), paths }
     await expect(createAttester('auto', none)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     await expect(createAttester('sim', none)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
-    await expect(createAttester('configfs-tsm', { platformFile, tsmRoot: absent })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    await expect(createAttester('configfs-tsm', { platformFile, paths })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
   })
 
   it('refuses a damaged platform file', async () => {
@@ -46,7 +69,7 @@ describe('choice of an attester', () => {
   })
 
   it('does not let a real TEE be told what to claim', async () => {
-    const lie = { platformFile, tsmRoot: folder, dangerouslyClaimMeasurement: new Uint8Array(48) }
+    const lie = { platformFile, paths: { ...paths, 'configfs-tsm': folder }, dangerouslyClaimMeasurement: new Uint8Array(48) }
     await expect(createAttester('auto', lie)).rejects.toMatchObject({ code: 'USAGE' })
   })
 })
@@ -54,7 +77,7 @@ describe('choice of an attester', () => {
 describe('simulated attester', () => {
   it('signs reports that verify under its own root only, as simulated, with the measurement of this program', async () => {
     const attester = await createAttester('sim', { platformFile })
-    const { report, endorsements } = await attester.attest(reportData)
+    const { report, endorsements } = await attester.attest(subject)
     const options = { collateral: endorsements, at: new Date('2026-06-01T00:00:00Z'), allowUnknown: [] }
     const trusted = await verifyEvidence(report, { ...options, trustAnchors: [platform.root.certificate] })
     if (trusted.decision !== 'accept') throw new Error('rejected')
@@ -70,7 +93,7 @@ describe('simulated attester', () => {
   it('can be made to lie about its measurement, for demonstrations', async () => {
     const claimed = new Uint8Array(48).fill(0xee)
     const attester = await createAttester('sim', { platformFile, dangerouslyClaimMeasurement: claimed })
-    const { report } = await attester.attest(reportData)
+    const { report } = await attester.attest(subject)
     expect(report.subarray(0x90, 0xc0)).toEqual(claimed)
   })
 })

@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { certificatesOf } from '../../../../src/host/attesters/certificate-table.ts'
 import { openConfigfsTsm, type TsmFiles } from '../../../../src/host/attesters/configfs-tsm.ts'
+import { subjectOf } from '../fakes.ts'
 
 const ROOT = '/fake/tsm/report'
 
 interface Entry {
   generation: number
+  privlevel: number | null
   inblob: Uint8Array
 }
 
@@ -16,13 +18,15 @@ class FakeKernel implements TsmFiles {
   readonly made: string[] = []
   provider = 'sev_guest\n'
   auxblob: Uint8Array | null = new Uint8Array()
+  /** Null: a provider without levels. */
+  privlevelFloor: number | null = null
   reportSize = 1184
   /** Runs before each read; may write to the entry as another process would. */
   onRead: (attribute: string, entry: Entry) => void = () => {}
 
   mkdir(path: string): Promise<void> {
     if (!path.startsWith(`${ROOT}/`)) return Promise.reject(errno('ENOENT'))
-    this.entries.set(path, { generation: 0, inblob: new Uint8Array() })
+    this.entries.set(path, { generation: 0, privlevel: null, inblob: new Uint8Array() })
     this.made.push(path)
     return Promise.resolve()
   }
@@ -33,8 +37,9 @@ class FakeKernel implements TsmFiles {
 
   write(path: string, bytes: Uint8Array): Promise<void> {
     const [entry, attribute] = this.#at(path)
-    if (attribute !== 'inblob') return Promise.reject(errno('EACCES'))
-    entry.inblob = bytes.slice()
+    if (attribute === 'privlevel' && this.privlevelFloor !== null) entry.privlevel = Number(Buffer.from(bytes).toString())
+    else if (attribute === 'inblob') entry.inblob = bytes.slice()
+    else return Promise.reject(errno('EACCES'))
     entry.generation++
     return Promise.resolve()
   }
@@ -45,8 +50,11 @@ class FakeKernel implements TsmFiles {
     this.onRead(attribute, entry)
     if (attribute === 'provider') return Buffer.from(this.provider)
     if (attribute === 'generation') return Buffer.from(`${entry.generation}\n`)
+    if (attribute === 'privlevel_floor' && this.privlevelFloor !== null) return Buffer.from(`${this.privlevelFloor}\n`)
     if (attribute === 'auxblob' && this.auxblob !== null) return this.auxblob
     if (attribute !== 'outblob') throw errno('ENOENT')
+    // SEV-SNP firmware refuses a level below the guest's own; the driver passes that on.
+    if ((entry.privlevel ?? 0) < (this.privlevelFloor ?? 0)) throw errno('EIO')
     const report = new Uint8Array(this.reportSize)
     if (this.reportSize >= 0x90) report.set(entry.inblob, 0x50)
     return report
@@ -65,13 +73,14 @@ function errno(code: string): Error {
 }
 
 const wanted = new Uint8Array(64).fill(7)
+const subject = subjectOf(wanted)
 
 describe('configfs-tsm attester', () => {
   it('brings a report that carries our data and leaves no entry behind', async () => {
     const kernel = new FakeKernel()
     const attester = await openConfigfsTsm(ROOT, kernel)
     expect(attester).toMatchObject({ format: 'sev-snp', simulated: false })
-    const { report, endorsements } = await attester.attest(wanted)
+    const { report, endorsements } = await attester.attest(subject)
     expect(report.subarray(0x50, 0x90)).toEqual(wanted)
     expect(endorsements).toEqual([])
     expect(kernel.entries.size).toBe(0)
@@ -81,7 +90,7 @@ describe('configfs-tsm attester', () => {
     const kernel = new FakeKernel()
     kernel.auxblob = null
     const attester = await openConfigfsTsm(ROOT, kernel)
-    await expect(attester.attest(wanted)).resolves.toMatchObject({ endorsements: [] })
+    await expect(attester.attest(subject)).resolves.toMatchObject({ endorsements: [] })
   })
 
   it('runs again when another process wrote to the entry between our write and our read', async () => {
@@ -93,7 +102,7 @@ describe('configfs-tsm attester', () => {
       entry.inblob = new Uint8Array(64).fill(0xee)
       entry.generation++
     }
-    const { report } = await attester.attest(wanted)
+    const { report } = await attester.attest(subject)
     expect(report.subarray(0x50, 0x90)).toEqual(wanted)
     expect(kernel.made.length).toBe(4)
   })
@@ -105,7 +114,7 @@ describe('configfs-tsm attester', () => {
     kernel.onRead = (attribute, entry) => {
       if (attribute === 'auxblob' && races-- > 0) entry.generation++
     }
-    await attester.attest(wanted)
+    await attester.attest(subject)
     expect(kernel.made.length).toBe(3)
   })
 
@@ -115,7 +124,7 @@ describe('configfs-tsm attester', () => {
     kernel.onRead = (attribute, entry) => {
       if (attribute === 'outblob') entry.inblob = new Uint8Array(64).fill(0xee)
     }
-    await expect(attester.attest(wanted)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
   })
 
   it('gives up after a few lost races, leaving no entry behind', async () => {
@@ -124,7 +133,7 @@ describe('configfs-tsm attester', () => {
     kernel.onRead = (attribute) => {
       if (attribute === 'outblob') throw errno('EAGAIN')
     }
-    await expect(attester.attest(wanted)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     expect(kernel.entries.size).toBe(0)
     expect(kernel.made.length).toBe(6)
   })
@@ -133,13 +142,95 @@ describe('configfs-tsm attester', () => {
     const kernel = new FakeKernel()
     const attester = await openConfigfsTsm(ROOT, kernel)
     kernel.reportSize = 1183
-    await expect(attester.attest(wanted)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     expect(kernel.entries.size).toBe(0)
   })
 
-  it('refuses another provider and an absent interface', async () => {
+  it('asks for the lowest level that the guest may speak for, under a paravisor', async () => {
+    const kernel = new FakeKernel()
+    kernel.privlevelFloor = 2
+    let level: number | null = null
+    kernel.onRead = (attribute, entry) => {
+      if (attribute === 'outblob') level = entry.privlevel
+    }
+    const attester = await openConfigfsTsm(ROOT, kernel)
+    await attester.attest(subject)
+    expect(level).toBe(2)
+    expect(kernel.made).toHaveLength(2)
+  })
+
+  it('discards a report for which another process chose the level', async () => {
+    const kernel = new FakeKernel()
+    kernel.privlevelFloor = 1
+    const attester = await openConfigfsTsm(ROOT, kernel)
+    kernel.onRead = (attribute, entry) => {
+      if (attribute !== 'outblob') return
+      entry.privlevel = 3
+      entry.generation++
+    }
+    await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+  })
+
+  it('refuses a level and a generation that are no numbers', async () => {
+    for (const attribute of ['privlevel_floor', 'generation']) {
+      const kernel = new FakeKernel()
+      kernel.privlevelFloor = 0
+      const attester = await openConfigfsTsm(ROOT, kernel)
+      const read = kernel.read.bind(kernel)
+      kernel.read = (path) => (path.endsWith(attribute) ? Promise.resolve(Buffer.from('-1\n')) : read(path))
+      await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE', at: expect.stringContaining(attribute) })
+      expect(kernel.entries.size).toBe(0)
+    }
+  })
+
+  it.each([
+    ['tdx_guest', 'tdx', 5006],
+    ['arm_cca_guest', 'arm-cca', 2048],
+  ])('takes what %s makes, of whatever size, without certificates', async (provider, format, size) => {
+    const kernel = new FakeKernel()
+    kernel.provider = `${provider}\n`
+    kernel.reportSize = size
+    kernel.auxblob = new Uint8Array(64).fill(0xff)
+    const attester = await openConfigfsTsm(ROOT, kernel)
+    expect(attester).toMatchObject({ format, simulated: false })
+    const { report, endorsements } = await attester.attest(subject)
+    expect([report.length, endorsements]).toEqual([size, []])
+    expect(kernel.entries.size).toBe(0)
+  })
+
+  it('takes a TDX quote only if it carries our data, and nothing larger than the kernel makes', async () => {
     const kernel = new FakeKernel()
     kernel.provider = 'tdx_guest\n'
+    const attester = await openConfigfsTsm(ROOT, kernel)
+    for (const size of [0, 64, 32 * 1024 + 1]) {
+      kernel.reportSize = size
+      await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    }
+    expect(kernel.entries.size).toBe(0)
+  })
+
+  it('refuses a report of a provider that took the place of the first', async () => {
+    const kernel = new FakeKernel()
+    const attester = await openConfigfsTsm(ROOT, kernel)
+    kernel.provider = 'tdx_guest\n'
+    await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+  })
+
+  it('says which attempt of the kernel failed, as a typed error, and leaves no entry behind', async () => {
+    for (const attribute of ['generation', 'outblob', 'auxblob', 'provider']) {
+      const kernel = new FakeKernel()
+      const attester = await openConfigfsTsm(ROOT, kernel)
+      kernel.onRead = (read) => {
+        if (read === attribute) throw errno('EIO')
+      }
+      await expect(attester.attest(subject)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+      expect(kernel.entries.size).toBe(0)
+    }
+  })
+
+  it('refuses an unknown provider and an absent interface', async () => {
+    const kernel = new FakeKernel()
+    kernel.provider = 'other_guest\n'
     await expect(openConfigfsTsm(ROOT, kernel)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     await expect(openConfigfsTsm('/nowhere', kernel)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     await expect(openConfigfsTsm('/proc/sealgate-no-such-folder')).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })

@@ -21,6 +21,7 @@ import {
   samplePolicy,
   T0,
 } from '../../../support/job-documents.ts'
+import { snpClaims } from '../../../support/snp-claims.ts'
 
 const claims = {
   tee: 'sev-snp',
@@ -31,6 +32,7 @@ const claims = {
   placementGrade: 'none',
   tcbEvaluationDataNumber: null,
   collateralTime: T0 - 100,
+  cpu: snpClaims,
 } as AppraisedClaims as Verified<AppraisedClaims>
 
 const at = new Date(T0 * 1000)

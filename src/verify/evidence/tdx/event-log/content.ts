@@ -67,16 +67,32 @@ export function describeContent(type: number, data: Uint8Array): EventContent {
   return text === null ? opaque(data) : { kind: 'text', text }
 }
 
-/**
- * Whether the digest is of what {@link describeContent} shows. For most events it is of something else, such as a program,
- * and the data is a label that nothing proves.
- */
-export async function isMeasured(type: number, data: Uint8Array, digest: Uint8Array): Promise<boolean> {
-  const candidates = [data]
-  const text = textOf(data)
-  if (text !== null && TEXTS.has(type)) candidates.push(utf8(text.replace(MEASURED_AFTER, '')))
+/** How much of what {@link describeContent} shows an event's digest proves. */
+export interface Measured {
+  /** The digest is of all of `content`. */
+  readonly contentIsMeasured: boolean
+  /** The digest is of an EFI variable's value, or of the text after its label. Name and label are then nobody's word. */
+  readonly valueIsMeasured: boolean
+}
+
+/** For most events the digest is of something else, such as a program, and the data is a label that nothing proves. */
+export async function findMeasured(type: number, data: Uint8Array, digest: Uint8Array): Promise<Measured> {
+  const { whole, value } = measurable(type, data)
+  if (await isDigestOfAny(whole, digest)) return { contentIsMeasured: true, valueIsMeasured: true }
+  return { contentIsMeasured: false, valueIsMeasured: await isDigestOfAny(value, digest) }
+}
+
+/** Whoever writes the log can exchange what stands beside a measured value: a GRUB command could pass for the kernel's command line. */
+function measurable(type: number, data: Uint8Array): { whole: readonly Uint8Array[]; value: readonly Uint8Array[] } {
   const variable = VARIABLES.has(type) ? cutVariable(data) : null
-  if (variable !== null) candidates.push(variable.value)
+  if (variable !== null) return { whole: [data], value: [variable.value] }
+  const text = TEXTS.has(type) ? textOf(data) : null
+  if (text === null) return { whole: [data], value: [] }
+  const unlabelled = text.replace(MEASURED_AFTER, '')
+  return { whole: [data, utf8(text)], value: unlabelled === text ? [] : [utf8(unlabelled)] }
+}
+
+async function isDigestOfAny(candidates: readonly Uint8Array[], digest: Uint8Array): Promise<boolean> {
   for (const candidate of candidates) if (equal(await crypto.digest('SHA-384', candidate), digest)) return true
   return false
 }
@@ -93,9 +109,17 @@ function cutVariable(data: Uint8Array): { guid: Uint8Array; name: Uint8Array; va
 
 function readVariable(data: Uint8Array): EventContent | null {
   const cut = cutVariable(data)
-  if (cut === null) return null
-  const name = new TextDecoder('utf-16le').decode(cut.name)
-  return { kind: 'variable', guid: guidText(cut.guid), name, value: toHex(cut.value) }
+  const name = cut === null ? null : utf16Of(cut.name)
+  return cut === null || name === null ? null : { kind: 'variable', guid: guidText(cut.guid), name, value: toHex(cut.value) }
+}
+
+/** The one reading of these bytes: no byte order mark is dropped, nothing is replaced. Null for bytes that are no text. */
+function utf16Of(bytes: Uint8Array): string | null {
+  try {
+    return new TextDecoder('utf-16le', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return null
+  }
 }
 
 /** TCG_PCClientTaggedEvent: id, length, data. */

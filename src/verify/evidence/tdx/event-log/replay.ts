@@ -4,30 +4,32 @@ import { AttestError } from '../../../errors.ts'
 import type { Check } from '../../../verdict.ts'
 import { check } from '../../check.ts'
 import type { TdReport } from '../td-report.ts'
-import { describeContent, type EventContent, eventTypeName, isMeasured } from './content.ts'
-import { looksLikeRuntimeLog, parseRuntimeLog } from './runtime-log.ts'
-import { looksLikeTcgLog, parseTcgLog } from './tcg-log.ts'
+import { describeContent, type EventContent, eventTypeName, findMeasured, type Measured } from './content.ts'
+import { looksLikeRuntimeLog, parseRuntimeLog, type RuntimeEvent } from './runtime-log.ts'
+import { looksLikeTcgLog, MAX_EVENT_LOG_SIZE, parseTcgLog } from './tcg-log.ts'
 
 export type RegisterName = 'rtmr0' | 'rtmr1' | 'rtmr2' | 'rtmr3'
 const REGISTERS: readonly RegisterName[] = ['rtmr0', 'rtmr1', 'rtmr2', 'rtmr3']
 
-/** An event that went into a register whose value the quote confirms. */
-export interface MeasuredEvent {
+/** An event that went into a register whose value the quote confirms: that is true of its digest. */
+export interface MeasuredEvent extends Measured {
   readonly register: RegisterName
+  /** As the log says; no digest covers it, save that of a runtime event. */
   readonly type: string
   /** SHA-384, hexadecimal. */
   readonly digest: string
+  /** Stands beside the digest in the log. {@link Measured} says how much of it that proves. */
   readonly content: EventContent
-  /** The digest is of `content`. Otherwise `content` is a label beside the digest, and nothing proves it. */
-  readonly contentIsMeasured: boolean
 }
+
+type Described = Pick<MeasuredEvent, 'content' | keyof Measured>
 
 /** One event of any log. Notes (EV_NO_ACTION) are logged and not extended. */
 interface LoggedEvent {
   readonly register: number
   readonly type: number
   readonly digest: Uint8Array
-  readonly describe: () => Promise<Pick<MeasuredEvent, 'content' | 'contentIsMeasured'>>
+  readonly describe: () => Promise<Described>
 }
 
 /** What event logs say and whether the registers agree. */
@@ -44,6 +46,7 @@ export interface EventLogFindings {
 
 const EV_NO_ACTION = 3
 const REGISTER_SIZE = 48
+const MAX_LOGS = 8
 
 /**
  * Replays event logs and compares them with the registers of a TD report. A CCEL accounts for RTMR0 to RTMR2; RTMR3 belongs
@@ -53,6 +56,7 @@ const REGISTER_SIZE = 48
  * @throws AttestError for a log that cannot be read.
  */
 export async function replayEventLogs(logs: readonly Uint8Array[], report: TdReport): Promise<EventLogFindings> {
+  if (logs.length > MAX_LOGS) throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_LOGS} event logs`, { at: 'event-log' })
   const events: LoggedEvent[] = []
   const accounted = new Set<number>()
   let count = 0
@@ -80,19 +84,19 @@ export async function replayEventLogs(logs: readonly Uint8Array[], report: TdRep
 }
 
 async function readLog(log: Uint8Array): Promise<{ events: readonly LoggedEvent[]; registers: readonly number[] }> {
+  if (log.length > MAX_EVENT_LOG_SIZE)
+    throw new AttestError('EVIDENCE_TRAILING', `larger than ${MAX_EVENT_LOG_SIZE} bytes`, { at: 'event-log' })
   if (looksLikeTcgLog(log)) return { events: readTcgEvents(log), registers: [0, 1, 2] }
   const text = textOf(log)
   if (text === null || !looksLikeRuntimeLog(text))
     throw new AttestError('EVIDENCE_UNRECOGNIZED', 'neither a CCEL nor a runtime log', { at: 'event-log' })
   const events = await parseRuntimeLog(text)
-  const logged = events.map(({ register, type, digest, name, payload, isRuntime }) => ({
-    register,
-    type,
-    digest,
-    describe: async (): Promise<Pick<MeasuredEvent, 'content' | 'contentIsMeasured'>> =>
-      isRuntime
-        ? { content: { kind: 'runtime', name, payload: toHex(payload) }, contentIsMeasured: true }
-        : { content: describeContent(type, payload), contentIsMeasured: await isMeasured(type, payload, digest) },
+  const logged = events.map((event) => ({
+    register: event.register,
+    type: event.type,
+    digest: event.digest,
+    describe: async (): Promise<Described> =>
+      event.isRuntime ? describeRuntime(event) : describeData(event.type, event.payload, event.digest),
   }))
   return { events: logged, registers: events.map((e) => e.register) }
 }
@@ -103,8 +107,17 @@ function readTcgEvents(log: Uint8Array): readonly LoggedEvent[] {
     register: index - 1,
     type,
     digest,
-    describe: async () => ({ content: describeContent(type, data), contentIsMeasured: await isMeasured(type, data, digest) }),
+    describe: () => describeData(type, data, digest),
   }))
+}
+
+async function describeData(type: number, data: Uint8Array, digest: Uint8Array): Promise<Described> {
+  return { content: describeContent(type, data), ...(await findMeasured(type, data, digest)) }
+}
+
+function describeRuntime({ name, payload, isUnambiguous }: RuntimeEvent): Described {
+  const content = { kind: 'runtime', name, payload: toHex(payload) } as const
+  return { content, contentIsMeasured: isUnambiguous, valueIsMeasured: isUnambiguous }
 }
 
 /** RTMR = SHA-384(RTMR ‖ digest), from zero. */

@@ -15,6 +15,8 @@ export interface RuntimeEvent {
   readonly name: string
   readonly payload: Uint8Array
   readonly isRuntime: boolean
+  /** False for a runtime event of version 1 whose name has a colon: the same digest has another name and payload as well. */
+  readonly isUnambiguous: boolean
 }
 
 /** Type of the events that software in the TD extends into RTMR3 (dstack cc-eventlog, runtime_events.rs). */
@@ -52,17 +54,17 @@ async function readEvent(item: JsonValue, at: string): Promise<RuntimeEvent> {
   const logged = json.has('digest') ? json.blob('digest', DIGEST_SIZE) : new Uint8Array(0)
   const isRuntime = type === RUNTIME_EVENT_TYPE
   if (!isRuntime && logged.length !== DIGEST_SIZE) throw json.invalid(`digest is not ${DIGEST_SIZE} bytes`)
-  const digest = isRuntime ? await runtimeDigest(json, name, payload) : logged
+  const version = isRuntime && json.has('version') ? json.count('version', 2) : 1
+  if (version === 0) throw json.invalid('event version 0')
+  const digest = isRuntime ? await runtimeDigest(version, name, payload) : logged
   if (isRuntime && logged.length > 0 && !equal(logged, digest)) throw json.invalid('digest is not that of the event')
-  return { register, type, digest, name, payload, isRuntime }
+  return { register, type, digest, name, payload, isRuntime, isUnambiguous: version === 2 || !name.includes(':') }
 }
 
-async function runtimeDigest(json: JsonFields, name: string, payload: Uint8Array): Promise<Uint8Array> {
-  const version = json.has('version') ? json.count('version', 2) : 1
+async function runtimeDigest(version: number, name: string, payload: Uint8Array): Promise<Uint8Array> {
   if (version === 2) {
     return crypto.digest('SHA-384', encodeCanonical({ name, payload: toHex(payload), type: RUNTIME_EVENT_TYPE }))
   }
-  if (version !== 1) throw json.invalid(`event version ${version}`)
   const type = new Uint8Array(4)
   new DataView(type.buffer).setUint32(0, RUNTIME_EVENT_TYPE, true)
   return crypto.digestParts('SHA-384', [type, utf8(':'), utf8(name), utf8(':'), payload])

@@ -56,7 +56,11 @@ function readHeader(reader: LogReader): ReadonlyMap<number, number> {
   const count = reader.u32()
   if (count === 0 || count > MAX_DIGESTS) throw reader.refuse(`${count} digest algorithms`)
   const sizes = new Map<number, number>()
-  for (let i = 0; i < count; i++) sizes.set(reader.u16(), reader.u16())
+  for (let i = 0; i < count; i++) {
+    const algorithm = reader.u16()
+    if (sizes.has(algorithm)) throw reader.refuse(`digest algorithm ${algorithm} appears twice`)
+    sizes.set(algorithm, reader.u16())
+  }
   reader.bytes(reader.u8())
   if (reader.position !== end) throw reader.refuse('header has another length')
   if (sizes.get(SHA384) !== 48) throw reader.refuse('log has no SHA-384 digests')
@@ -86,9 +90,6 @@ class LogReader {
   #pos = 0
 
   constructor(bytes: Uint8Array) {
-    if (bytes.length > MAX_EVENT_LOG_SIZE) {
-      throw new AttestError('EVIDENCE_TRAILING', `larger than ${MAX_EVENT_LOG_SIZE} bytes`, { at: 'event-log' })
-    }
     this.#bytes = bytes.slice()
   }
 

@@ -321,40 +321,6 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
   })
 })
 
-describe('the TDX module', () => {
-  const td = defaultWorld('tdx').td
-  it.each([
-    ['another signer', { ...td, mrSignerSeam: new Uint8Array(48).fill(1) }],
-    ['SEAM attributes', { ...td, seamAttributes: Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0) }],
-    ['a version that has no identity', { ...td, teeTcbSvn: Uint8Array.from({ length: 16 }, (_, i) => [6, 2, 3][i] ?? 0) }],
-  ] as const)('rejects one with %s', async (_, changed) => {
-    const result = await attack('tdx', { td: changed })
-    expect(result.rules).toContain('chain.tdx-module=fail')
-    expect(result.exit).toBe(4)
-  })
-
-  it('rejects SEAM attributes even where the identity names them: they must be zero', async () => {
-    const attributes = '0100000000000000'
-    const module = { mrsigner: '00'.repeat(48), attributes, attributesMask: 'ffffffffffffffff' }
-    const identity = {
-      id: 'TDX_01',
-      ...module,
-      tcbLevels: [{ tcb: { isvsvn: 6 }, tcbDate: '2026-02-01T00:00:00Z', tcbStatus: 'UpToDate' }],
-    }
-    const tcbInfo = tcbInfoJson('tdx', { tdxModule: module, tdxModuleIdentities: [identity] })
-    const result = await attack('tdx', { td: { ...td, seamAttributes: fromHex(attributes) }, tcbInfo })
-    expect(result.rules).toEqual(['chain.tdx-module=fail'])
-  })
-
-  it('goes by tdxModule for version 0', async () => {
-    const svn = Uint8Array.from({ length: 16 }, (_, i) => [6, 0, 3][i] ?? 0)
-    expect((await attack('tdx', { td: { ...td, teeTcbSvn: svn, teeTcbSvn2: svn } })).rules).toEqual([])
-    const module = { mrsigner: '11'.repeat(48), attributes: '00'.repeat(8), attributesMask: 'ff'.repeat(8) }
-    const tcbInfo = tcbInfoJson('tdx', { tdxModule: module })
-    expect((await attack('tdx', { td: { ...td, teeTcbSvn: svn, teeTcbSvn2: svn }, tcbInfo })).rules).toEqual(['chain.tdx-module=fail'])
-  })
-})
-
 function levelOf(tee: Tee, tcbStatus: string): object {
   const [first] = (tcbInfoJson(tee) as { tcbLevels: readonly object[] }).tcbLevels
   return { ...first, tcbStatus }

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest'
+import { toHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
 import { createVerifyCache, type VerifyCache } from '../../../../../src/verify/evidence/cache.ts'
 import { dcapRoots } from '../../../../../src/verify/evidence/dcap/roots.ts'
 import { loadItems, troubles, verifyTd } from '../../../../support/dcap.ts'
@@ -70,6 +71,31 @@ describe('facts that are kept', () => {
     const cache = createVerifyCache()
     expect(await verify(cache)).toEqual([])
     expect(await verify(cache, { ...made, roots: dcapRoots([]) })).toContain('chain.pck=fail')
+  })
+
+  it('do not outlive the time of a root whose key stands in another certificate as well', async () => {
+    const cache = createVerifyCache()
+    const ends = { certificates: { root: { notAfter: new Date('2026-06-01T00:00:00Z') } } }
+    const ended = await intel.make('tdx', ends)
+    expect(await verify(cache)).toEqual([])
+    expect(await verify(cache, { ...made, roots: ended.roots })).toEqual(['validity.root=fail'])
+    expect(await verify(cache)).toEqual([])
+  })
+
+  it('are counted with the documents that someone adds to his own evidence', async () => {
+    const sizes: number[] = []
+    const cache: VerifyCache = { get: () => undefined, set: (key, _, size) => void (/^dcap\.(qe|facts):/.test(key) && sizes.push(size)) }
+    expect(await verify(cache)).toEqual([])
+    const [few = 0, fewer = 0] = sizes.splice(0)
+    const junk = Array.from({ length: 40 }, (_, i) => {
+      const text = JSON.stringify(tcbInfoJson('tdx', { fmspc: toHex(Uint8Array.of(9, 9, 9, 9, 9, i)) }))
+      return utf8(JSON.stringify({ tcb_info: text, tcb_info_signature: '11'.repeat(64) }))
+    })
+    const asked = { quote: made.quote, collateral: [...collateralOf(made), ...junk], at: AT }
+    expect(troubles(await verifyTd(asked, { roots: made.roots, cache }))).toEqual([])
+    const size = 4 * junk.reduce((sum, { length }) => sum + length - 1000, 0)
+    expect(sizes[0]).toBeGreaterThan(few + size)
+    expect(sizes[1]).toBeGreaterThan(fewer + size)
   })
 
   it('are not made of a quoting enclave that does not hold', async () => {

@@ -49,6 +49,13 @@ describe('collateral of Intel', () => {
     expect(await accepts([answer, utf8(JSON.stringify(rest))])).toBe(true)
   })
 
+  it('is read with CRLs that end in a zero byte, and nothing else after them', async () => {
+    const ending = (end: string): Uint8Array =>
+      utf8(JSON.stringify({ ...made.json, root_ca_crl: `${member('root_ca_crl')}${end}`, pck_crl: `${member('pck_crl')}${end}` }))
+    expect(await accepts([ending('00')])).toBe(true)
+    for (const end of ['0000', '01', '0500']) expect(await outcomeOf(() => loadItems([ending(end)]))).toBe('DER_MALFORMED')
+  })
+
   it('is read in parts, and with CRLs as PEM', async () => {
     const { root_ca_crl, pck_crl, ...rest } = made.json
     const crls = { root_ca_crl: pem('X509 CRL', root_ca_crl ?? ''), pck_crl: pem('X509 CRL', pck_crl ?? '').toString() }

@@ -60,6 +60,8 @@ describe('the SGX extension of a PCK certificate', () => {
 
   it.each([
     ['a short PPID', '1', der.octets(new Uint8Array(15))],
+    ['an SGX type that the profile does not name', '5', der.enumerated(3)],
+    ['an SGX type of two bytes', '5', Uint8Array.of(0x0a, 2, 1, 0)],
     ['an FMSPC that is a number', '4', der.integer(5)],
     [
       'a component above 255',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { der } from '../../../../../src/sim/der.ts'
-import { concat, toHex } from '../../../../../src/verify/bytes/bytes.ts'
+import { toHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { readFwid } from '../../../../../src/verify/evidence/nvidia/fwid.ts'
 import type { Certificate } from '../../../../../src/verify/formats/x509.ts'
 import { outcomeOf } from '../../../../support/outcome.ts'
@@ -10,9 +10,9 @@ const SHA256 = '2.16.840.1.101.3.4.2.1'
 const digest = new Uint8Array(48).fill(9)
 const fwid = (hash = SHA384, value = digest): Uint8Array => der.sequence(der.oid(hash), der.octets(value))
 const composite = (id = fwid()): Uint8Array => der.sequence(der.integer(1), der.sequence(), id)
-const vendor = der.tagged(0x80, new Uint8Array(7).fill(0x41))
+const vendor = der.implicit(0, new Uint8Array(7).fill(0x41))
 const tcbInfo = (...members: Uint8Array[]): Uint8Array => der.sequence(...members)
-const fwids = der.tagged(0xa6, concat(fwid(), fwid(SHA384, new Uint8Array(48))))
+const fwids = der.tagged(6, fwid(), fwid(SHA384, new Uint8Array(48)))
 
 function leaf(extensions: Readonly<Record<string, Uint8Array>>): Certificate {
   return {
@@ -27,7 +27,7 @@ describe('the firmware id of a leaf', () => {
   it('is read as Hopper writes it, and as Blackwell does: the first of its list', () => {
     for (const [oid, value] of [
       [HOPPER, composite()],
-      [BLACKWELL, tcbInfo(vendor, fwids, der.tagged(0x87, Uint8Array.of(0)))],
+      [BLACKWELL, tcbInfo(vendor, fwids, der.implicit(7, Uint8Array.of(0)))],
     ] as const) {
       const read = readFwid(leaf({ [oid]: value }))
       expect([read?.oid, toHex(read?.digest ?? new Uint8Array())]).toEqual([oid, toHex(digest)])

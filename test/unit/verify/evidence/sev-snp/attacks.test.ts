@@ -27,6 +27,8 @@ const window = { notBefore: new Date('2026-01-01T00:00:00Z'), notAfter: new Date
 const crlWindow = { thisUpdate: window.notBefore, nextUpdate: window.notAfter }
 const foreignP384 = new Uint8Array(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({ format: 'der', type: 'pkcs8' }))
 const foreignRsa = new Uint8Array(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'der', type: 'pkcs8' }))
+/** SP 800-186, section 3.2.1.4. */
+const ORDER_P384 = fromHex('ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973')
 const cache = createVerifyCache()
 
 function verify(
@@ -87,8 +89,13 @@ describe('simulated SEV-SNP evidence', () => {
     expect(refusal(await verify(platform, {}, { trustAnchors: [], collateral })).rules).toEqual(['chain.issuer'])
   })
 
-  it('may hide its chip, which leaves the certificate alone to name it', async () => {
-    expect(refusal(await verify(platform, { chipId: new Uint8Array(64) })).rules).toEqual([])
+  it('that hides its chip is for its reader to accept: the certificate alone names it then', async () => {
+    const masked = { chipId: new Uint8Array(64) }
+    const verdict = await verify(platform, masked)
+    expect(refusal(verdict)).toEqual({ exit: 5, rules: ['policy.masked-chip-id'] })
+    expect(verdict.authentic).toBe(true)
+    expect(refusal(await verify(platform, masked, { sevSnp: { acceptMaskedChipId: true } })).rules).toEqual([])
+    expect((await verify(platform, masked, { allowUnknown: ['policy'] })).decision).toBe('accept')
   })
 })
 
@@ -123,6 +130,7 @@ describe('a report', () => {
     ['a TCB above the committed one', { committedTcb: new Uint8Array(8) }, 5, ['tcb.order']],
     ['a committed TCB above the current one', { committedTcb: higher }, 5, ['tcb.order']],
     ['debugging on', { policy: 0x30000n | (1n << 19n) }, 5, ['debug.guest-policy']],
+    ['leave for a migration agent', { policy: 0x30000n | (1n << 18n) }, 5, ['policy.migrate-ma']],
     ['the mark of a host that asked for it', { vmpl: 0xffffffff }, 5, ['policy.vmpl']],
   ] as const)('with %s is rejected', async (_, request, exit, rules) => {
     expect(refusal(await verify(platform, request))).toEqual({ exit, rules })
@@ -131,6 +139,26 @@ describe('a report', () => {
   it('signed by a key other than that of the certificate is rejected', async () => {
     const stolen = { ...platform, vek: { ...platform.vek, key: foreignP384 } }
     expect(refusal(await verify(stolen))).toEqual({ exit: 4, rules: ['signature.report'] })
+  })
+
+  it.each([
+    ['R zero', 0x2a0, new Uint8Array(48)],
+    ['S zero', 0x2e8, new Uint8Array(48)],
+    ['R the order of the curve', 0x2a0, ORDER_P384],
+    ['S the order of the curve', 0x2e8, ORDER_P384],
+    ['S beyond it', 0x2e8, new Uint8Array(48).fill(255)],
+  ])('with %s is rejected', async (_, offset, scalar) => {
+    const { report, endorsements } = attest(platform, { reportData, measurement })
+    report.set(scalar.toReversed(), offset)
+    const options = {
+      format: 'sev-snp',
+      collateral: endorsements,
+      trustAnchors: [platform.root.certificate],
+      at,
+      allowUnknown: [],
+      cache,
+    } as const
+    expect(refusal(await verifyEvidence(report, options))).toEqual({ exit: 4, rules: ['signature.report'] })
   })
 
   it('of another time is rejected where a nonce is asked for; a shorter nonce is padded on the right', async () => {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { EnclaveFields, IntelFields } from '../../../../../src/sim/index.ts'
-import { fromHex } from '../../../../../src/verify/bytes/bytes.ts'
+import { fromHex, toHex } from '../../../../../src/verify/bytes/bytes.ts'
 import type { SgxInput } from '../../../../../src/verify/evidence/sgx/verify.ts'
 import { decide, troubles, verifySgx } from '../../../../support/dcap.ts'
 import { AT, collateralOf, defaultWorld, SimulatedIntel } from '../../../../support/intel.ts'
@@ -81,10 +81,10 @@ describe('an enclave', () => {
 })
 
 describe('requirements', () => {
-  const mrSigner = new Uint8Array(32).fill(0x51)
+  const mrSigner = '51'.repeat(32)
   it.each([
     ['of that signer, product and version', { mrSigner, isvProdId: 7, minimumIsvSvn: 3 }, []],
-    ['of another signer', { mrSigner: new Uint8Array(32), isvProdId: 7, minimumIsvSvn: 3 }, ['reference-values.signer=fail']],
+    ['of another signer', { mrSigner: '00'.repeat(32), isvProdId: 7, minimumIsvSvn: 3 }, ['reference-values.signer=fail']],
     ['of another product', { mrSigner, isvProdId: 8, minimumIsvSvn: 3 }, ['reference-values.signer=fail']],
     ['of an older version', { mrSigner, isvProdId: 7, minimumIsvSvn: 4 }, ['reference-values.signer=fail']],
   ])('an enclave %s', async (_, signer, rules) => {
@@ -93,7 +93,7 @@ describe('requirements', () => {
 
   it('a configuration counts only with KSS', async () => {
     const configId = testBytes('config', 64)
-    const requirements = { configuration: { configId, minimumConfigSvn: 2 } }
+    const requirements = { configuration: { configId: toHex(configId), minimumConfigSvn: 2 } }
     expect(await withEnclave({ attributes: KSS, configId, configSvn: 2 }, { requirements })).toEqual([])
     expect(await withEnclave({ configId, configSvn: 2 }, { requirements })).toEqual(['reference-values.configuration=fail'])
     expect(await withEnclave({ attributes: KSS, configId, configSvn: 1 }, { requirements })).toEqual([
@@ -106,5 +106,28 @@ describe('requirements', () => {
     const attributes = fromHex('15000000000000000700000000000000')
     expect(await withEnclave({ attributes })).toEqual([])
     expect(await withEnclave({ attributes }, { requirements: { noProvisionKey: true } })).toEqual(['policy.provision-key=fail'])
+  })
+
+  it('one of several MRENCLAVEs', async () => {
+    const [ours, other] = ['e1'.repeat(32), 'e2'.repeat(32)]
+    expect(await withEnclave({}, { requirements: { mrEnclave: [other, ours] } })).toEqual([])
+    for (const mrEnclave of [[], [other], [ours.toUpperCase()]]) {
+      expect(await withEnclave({}, { requirements: { mrEnclave } })).toEqual(['reference-values.mr-enclave=fail'])
+    }
+  })
+
+  it('flags that must be one or zero', async () => {
+    expect(await withEnclave({ attributes: KSS }, { requirements: { attributes: { required: ['kss'] } } })).toEqual([])
+    expect(await withEnclave({}, { requirements: { attributes: { required: ['init', 'kss'] } } })).toEqual([
+      'policy.attributes-required=fail',
+    ])
+    expect(await withEnclave({ attributes: KSS }, { requirements: { attributes: { forbidden: ['kss'] } } })).toEqual([
+      'policy.attributes-forbidden=fail',
+    ])
+  })
+
+  it('no extended feature beyond those allowed', async () => {
+    expect(await withEnclave({}, { requirements: { allowedXfrm: '0x7' } })).toEqual([])
+    expect(await withEnclave({}, { requirements: { allowedXfrm: '0x3' } })).toEqual(['policy.xfrm=fail'])
   })
 })

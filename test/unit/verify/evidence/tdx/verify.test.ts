@@ -97,6 +97,9 @@ describe('a TD', () => {
   })
 })
 
+const bytes48 = (fill: number): Uint8Array => new Uint8Array(48).fill(fill)
+const hex48 = (fill: number): string => toHex(bytes48(fill))
+
 describe('requirements', () => {
   const attributes = (hex: string): TdFields => ({ tdAttributes: fromHex(hex) })
   it.each([
@@ -113,13 +116,81 @@ describe('requirements', () => {
       'XFAM within a mask',
       { xfam: fromHex('e702060000000000') },
       { xfam: fromHex('e702060100000000') },
-      { allowedXfam: 0x602e7n },
+      { allowedXfam: '0x602e7' },
       'policy.xfam=fail',
+    ],
+    [
+      'a bit of TDATTRIBUTES that must be one',
+      attributes('0000005000000000'),
+      attributes('0000001000000000'),
+      { attributes: { required: ['pks'] } },
+      'policy.td-attributes-required=fail',
+    ],
+    [
+      'a bit of TDATTRIBUTES that must be zero',
+      attributes('0000001000000000'),
+      attributes('0000001000000080'),
+      { attributes: { forbidden: ['kl', 'perfmon'] } },
+      'policy.td-attributes-forbidden=fail',
+    ],
+    [
+      'a TDX module by its measurement',
+      { mrSeam: bytes48(1) },
+      { mrSeam: bytes48(2) },
+      { mrSeam: [hex48(1), hex48(3)] },
+      'reference-values.mr-seam=fail',
+    ],
+    ['one of several MRTDs', { mrTd: bytes48(3) }, { mrTd: bytes48(2) }, { mrTd: [hex48(1), hex48(3)] }, 'reference-values.mr-td=fail'],
+    [
+      'MRCONFIGID',
+      { mrConfigId: bytes48(1) },
+      { mrConfigId: bytes48(2) },
+      { mrConfigId: [hex48(1)] },
+      'reference-values.mr-config-id=fail',
+    ],
+    ['MROWNER', { mrOwner: bytes48(1) }, { mrOwner: bytes48(2) }, { mrOwner: [hex48(1)] }, 'reference-values.mr-owner=fail'],
+    [
+      'MROWNERCONFIG',
+      { mrOwnerConfig: bytes48(1) },
+      { mrOwnerConfig: bytes48(2) },
+      { mrOwnerConfig: [hex48(1)] },
+      'reference-values.mr-owner-config=fail',
+    ],
+    ['RTMR0', { rtmrs: [bytes48(1)] }, { rtmrs: [bytes48(2)] }, { rtmr0: [hex48(1)] }, 'reference-values.rtmr0=fail'],
+    [
+      'RTMR1',
+      { rtmrs: [bytes48(9), bytes48(1)] },
+      { rtmrs: [bytes48(9), bytes48(2)] },
+      { rtmr1: [hex48(1)] },
+      'reference-values.rtmr1=fail',
+    ],
+    [
+      'RTMR2',
+      { rtmrs: [bytes48(9), bytes48(9), bytes48(1)] },
+      { rtmrs: [bytes48(9), bytes48(9), bytes48(2)] },
+      { rtmr2: [hex48(1)] },
+      'reference-values.rtmr2=fail',
+    ],
+    [
+      'RTMR3',
+      { rtmrs: [bytes48(9), bytes48(9), bytes48(9), bytes48(1)] },
+      { rtmrs: [bytes48(9), bytes48(9), bytes48(9), bytes48(2)] },
+      { rtmr3: [hex48(1)] },
+      'reference-values.rtmr3=fail',
     ],
   ] as const)('%s is asked for where a caller says so', async (_, good, bad, requirements, rule) => {
     expect(await withTd(good, { requirements })).toEqual([])
     expect(await withTd(bad, { requirements })).toEqual([rule])
     expect(await withTd(bad)).toEqual([])
+  })
+
+  it('refuse every value where a list names none, and any other spelling of one', async () => {
+    expect(await withTd({}, { requirements: { rtmr3: [] } })).toEqual(['reference-values.rtmr3=fail'])
+    expect(await withTd({ mrTd: bytes48(0xa1) }, { requirements: { mrTd: ['A1'.repeat(48)] } })).toEqual(['reference-values.mr-td=fail'])
+  })
+
+  it.each(['602e7', '0x0602e7', '0X602E7', '0x', '0x10000000000000000', ''])('take no mask like "%s"', async (allowedXfam) => {
+    expect(await outcomeOf(() => withTd({}, { requirements: { allowedXfam } }))).toBe('USAGE')
   })
 
   it('does not guess about service TDs that TD report 1.0 does not name', async () => {

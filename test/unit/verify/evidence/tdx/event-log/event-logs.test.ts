@@ -46,7 +46,7 @@ const reportOf = (rtmrs: readonly Uint8Array[]): TdReport => new TdReport(tdRepo
 const troublesOf = ({ checks }: EventLogFindings): readonly string[] => checks.filter((c) => c.outcome !== 'pass').map((c) => c.rule)
 
 const variable = (name: string, value: Uint8Array): Uint8Array => {
-  const wide = Uint8Array.from({ length: 2 * name.length }, (_, i) => (i % 2 === 0 ? name.charCodeAt(i / 2) : 0))
+  const wide = Uint8Array.from({ length: 2 * name.length }, (_, i) => name.charCodeAt(i >> 1) >> (8 * (i & 1)))
   const guid = fromHex('61dfe48bca93d211aa0d00e098032b8c')
   return concat(guid, u32(name.length), u32(0), u32(value.length), u32(0), wide, value)
 }
@@ -62,6 +62,14 @@ const EVENTS: readonly Logged[] = [
   { index: 3, type: 6, data: concat(u32(0x8f3b22ed), u32(7), utf8('initrd\0')), digest: testBytes('initrd', 48) },
 ]
 
+/** The header declares its one algorithm a second time. */
+function twice(log: Uint8Array): Uint8Array {
+  const out = concat(log.subarray(0, 64), u16(12), u16(48), log.subarray(64))
+  out.set(u32(33 + 4), 28)
+  out.set(u32(2), 56)
+  return out
+}
+
 describe('a CCEL', () => {
   it('is replayed to the registers of the quote', async () => {
     const found = await replayEventLogs([ccel(EVENTS)], reportOf(registers(EVENTS)))
@@ -72,25 +80,50 @@ describe('a CCEL', () => {
 
   it('shows events in words, and tells what the digest proves from what is only written beside it', async () => {
     const { events } = await replayEventLogs([ccel(EVENTS)], reportOf(registers(EVENTS)))
-    expect(events.map(({ register, type, content, contentIsMeasured }) => [register, type, content, contentIsMeasured])).toEqual([
+    const how = ({ contentIsMeasured, valueIsMeasured }: (typeof events)[number]): string =>
+      contentIsMeasured ? 'all' : valueIsMeasured ? 'value' : 'nothing'
+    expect(events.map((e) => [e.register, e.type, e.content, how(e)])).toEqual([
       [
         'rtmr0',
         'EV_EFI_VARIABLE_DRIVER_CONFIG',
         { kind: 'variable', guid: '8be4df61-93ca-11d2-aa0d-00e098032b8c', name: 'SecureBoot', value: '01' },
-        true,
+        'all',
       ],
       [
         'rtmr0',
         'EV_EFI_VARIABLE_BOOT',
         { kind: 'variable', guid: '8be4df61-93ca-11d2-aa0d-00e098032b8c', name: 'BootOrder', value: '0300' },
-        true,
+        'value',
       ],
-      ['rtmr0', 'EV_SEPARATOR', { kind: 'opaque', sizeBytes: 4 }, true],
-      ['rtmr1', 'EV_EFI_ACTION', { kind: 'text', text: 'Exit Boot Services Invocation' }, true],
-      ['rtmr1', 'EV_EFI_BOOT_SERVICES_APPLICATION', { kind: 'opaque', sizeBytes: 70 }, false],
-      ['rtmr2', 'EV_IPL', { kind: 'text', text: 'grub_cmd: linux /vmlinuz quiet' }, true],
-      ['rtmr2', 'EV_IPL', { kind: 'text', text: '/vmlinuz' }, false],
-      ['rtmr2', 'EV_EVENT_TAG', { kind: 'tagged', id: 0x8f3b22ed, text: 'initrd' }, false],
+      ['rtmr0', 'EV_SEPARATOR', { kind: 'opaque', sizeBytes: 4 }, 'all'],
+      ['rtmr1', 'EV_EFI_ACTION', { kind: 'text', text: 'Exit Boot Services Invocation' }, 'all'],
+      ['rtmr1', 'EV_EFI_BOOT_SERVICES_APPLICATION', { kind: 'opaque', sizeBytes: 70 }, 'nothing'],
+      ['rtmr2', 'EV_IPL', { kind: 'text', text: 'grub_cmd: linux /vmlinuz quiet' }, 'value'],
+      ['rtmr2', 'EV_IPL', { kind: 'text', text: '/vmlinuz' }, 'nothing'],
+      ['rtmr2', 'EV_EVENT_TAG', { kind: 'tagged', id: 0x8f3b22ed, text: 'initrd' }, 'nothing'],
+    ])
+  })
+
+  it.each([
+    ['a GRUB command that is shown as the kernel command line', 5, { data: utf8('kernel_cmdline: linux /vmlinuz quiet\0') }],
+    ['the value of one variable that is shown under the name of another', 1, { data: variable('SecureBoot', Uint8Array.of(3, 0)) }],
+  ] as const)('does not vouch for %s', async (_, at, change) => {
+    const relabelled = EVENTS.map((e, i) => (i === at ? { ...e, ...change } : e))
+    const found = await replayEventLogs([ccel(relabelled)], reportOf(registers(EVENTS)))
+    expect(troublesOf(found)).toEqual([])
+    expect(found.events[at]).toMatchObject({ contentIsMeasured: false, valueIsMeasured: true })
+  })
+
+  it('shows the name of a variable as it was measured, or not at all', async () => {
+    const events = ['\ufeffSecureBoot', 'SecureBoot\ud800'].map((name) => ({
+      index: 1,
+      type: 0x80000001,
+      data: variable(name, Uint8Array.of(1)),
+    }))
+    const found = await replayEventLogs([ccel(events)], reportOf(registers(events)))
+    expect(found.events.map((e) => e.content)).toEqual([
+      expect.objectContaining({ name: '\ufeffSecureBoot' }),
+      { kind: 'opaque', sizeBytes: 32 + 22 + 1 },
     ])
   })
 
@@ -146,6 +179,7 @@ describe('a CCEL', () => {
     ['a register that does not exist', ccel([{ index: 5, type: 4, data: new Uint8Array(4) }]), 'EVIDENCE_UNSUPPORTED'],
     ['another header', ccel(EVENTS).map((b, i) => (i === 4 ? 4 : b)), 'EVIDENCE_UNSUPPORTED'],
     ['another signature', ccel(EVENTS).map((b, i) => (i === 40 ? 0 : b)), 'EVIDENCE_UNRECOGNIZED'],
+    ['an algorithm that is declared twice', twice(ccel(EVENTS)), 'EVIDENCE_UNSUPPORTED'],
     ['another digest algorithm', ccel(EVENTS).map((b, i) => (i === 60 ? 11 : b)), 'EVIDENCE_UNSUPPORTED'],
   ] as const)('is refused with %s', async (_, bytes, code) => {
     expect(await bad(bytes)).toBe(code)
@@ -223,6 +257,19 @@ describe('a runtime log', () => {
     expect(await outcomeOf(() => replayEventLogs([log(entry('app-id', 'aabb', { version: 3 }))], report))).toBe('DOCUMENT_INVALID')
   })
 
+  it('does not vouch for a name with a colon in it: the digest says not where it ends', async () => {
+    const read = async (name: string, payload: string, more: object = {}, value = v1('a', '623a63')): Promise<EventLogFindings> =>
+      replayEventLogs([log(entry(name, payload, { digest: '', ...more }))], reportOf([zero, zero, zero, extend(value)]))
+    const proven = async (...of: Parameters<typeof read>): Promise<readonly unknown[]> => {
+      const found = await read(...of)
+      expect(troublesOf(found)).toEqual([])
+      return found.events.map((e) => [e.contentIsMeasured, e.valueIsMeasured])
+    }
+    expect(await proven('a', '623a63')).toEqual([[true, true]])
+    expect(await proven('a:b', '63')).toEqual([[false, false]])
+    expect(await proven('a:b', '63', { version: 2 }, v2('a:b', '63'))).toEqual([[true, true]])
+  })
+
   it('may tell of the boot as well, by digest alone', async () => {
     const boot = { imr: 0, event_type: 4, digest: toHex(sha384(new Uint8Array(4))), event: '', event_payload: '00000000' }
     const label = { imr: 1, event_type: 0x80000003, digest: toHex(testBytes('image', 48)), event: '', event_payload: 'aabb' }
@@ -246,6 +293,16 @@ describe('a runtime log', () => {
     ['a digest of another size', { event_type: 5, digest: 'aa' }],
   ] as const)('is refused with %s', async (_, change) => {
     expect(await outcomeOf(() => replayEventLogs([log(entry('a', '00', change))], report))).toBe('DOCUMENT_INVALID')
+  })
+
+  it('is refused beyond 1 MiB, as a CCEL is, and so are more logs than eight', async () => {
+    const large = concat(log(entry('app-id', 'aabb')), new Uint8Array(1024 * 1024).fill(0x20))
+    for (const one of [large, concat(ccel(EVENTS), new Uint8Array(1024 * 1024).fill(0xff))]) {
+      expect(await outcomeOf(() => replayEventLogs([one], report))).toBe('EVIDENCE_TRAILING')
+    }
+    const many = Array.from({ length: 9 }, () => log())
+    expect(await outcomeOf(() => replayEventLogs(many.slice(1), report))).not.toBe('LIMIT_EXCEEDED')
+    expect(await outcomeOf(() => replayEventLogs(many, report))).toBe('LIMIT_EXCEEDED')
   })
 
   it('is refused when it is neither', async () => {

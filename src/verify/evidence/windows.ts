@@ -1,5 +1,5 @@
-import type { Check } from '../../verdict.ts'
-import { instant, type Now } from '../check.ts'
+import type { Check } from '../verdict.ts'
+import { instant, type Now } from './check.ts'
 
 /** A span of time with both ends inside. Its text is made once, with the facts it belongs to: those outlive a call. */
 export interface Window {

@@ -1,0 +1,60 @@
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { toBase64 } from '../../src/verify/bytes/bytes.ts'
+import type { VerifyOptions } from '../../src/verify/evidence/types.ts'
+import type { EvidenceVerdict, verifyEvidence } from '../../src/verify/verify-evidence.ts'
+import type { EvidenceCase } from '../support/vector-cases.ts'
+
+/** One verification, in a form that crosses into the page. Bytes are base64. */
+interface Task {
+  readonly input: string
+  readonly collateral: readonly string[]
+  readonly trustAnchors: readonly string[]
+  readonly eventLogs: readonly string[]
+  readonly at: string
+  readonly rest: Pick<VerifyOptions, 'format' | 'allowUnknown' | 'sevSnp'>
+}
+
+/** A page of an auditor: the verifier is its only script, and its policy allows no connection. */
+export interface VerifierPage {
+  verify(one: EvidenceCase): Promise<EvidenceVerdict>
+  close(): Promise<void>
+}
+
+const PAGE = 'https://auditor.test/'
+const CSP = "default-src 'none'; script-src 'self'"
+
+export async function openVerifierPage(executablePath: string, script: string): Promise<VerifierPage> {
+  const browser: Browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
+  const page: Page = await browser.newPage()
+  await page.route(`${PAGE}**`, (route) => {
+    const isScript = route.request().url().endsWith('.js')
+    const [contentType, body] = isScript ? ['text/javascript', script] : ['text/html', '<!doctype html><script src="/verify.js"></script>']
+    return route.fulfill({ contentType, body, headers: { 'content-security-policy': CSP } })
+  })
+  await page.goto(PAGE)
+  return {
+    verify: async (one) => JSON.parse(await page.evaluate(verifyInPage, taskOf(one))) as EvidenceVerdict,
+    close: () => browser.close(),
+  }
+}
+
+function taskOf({ input, options }: EvidenceCase): Task {
+  const { collateral, trustAnchors, eventLogs = [], at, ...rest } = options
+  if (!Array.isArray(trustAnchors)) throw new Error('roots cross to the page as bytes')
+  const texts = { collateral: collateral.map(toBase64), trustAnchors: trustAnchors.map(toBase64), eventLogs: eventLogs.map(toBase64) }
+  return { input: toBase64(input), ...texts, at: at.toISOString(), rest }
+}
+
+/** Runs in the page. */
+async function verifyInPage({ input, collateral, trustAnchors, eventLogs, at, rest }: Task): Promise<string> {
+  const { sealgate } = globalThis as unknown as { sealgate: { verifyEvidence: typeof verifyEvidence } }
+  const bytes = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+  const verdict = await sealgate.verifyEvidence(bytes(input), {
+    ...rest,
+    collateral: collateral.map(bytes),
+    trustAnchors: trustAnchors.map(bytes),
+    eventLogs: eventLogs.map(bytes),
+    at: new Date(at),
+  })
+  return JSON.stringify(verdict)
+}
