@@ -8,6 +8,7 @@ const snp = () => import('./rows/verify-snp.mjs')
 const dcap = () => import('./rows/verify-dcap.mjs')
 const PEER = '@phala/dcap-qvl, which keeps nothing and checks less'
 const seal = () => import('./rows/seal.mjs')
+const gpu = () => import('./rows/verify-gpu.mjs')
 const upload = () => import('./rows/upload.mjs')
 const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
 const TLS = 'a bare TLS 1.3 socket to a process that discards'
@@ -54,6 +55,27 @@ export const rows = [
     against: 'heap and buffers after 50,000 quotes; the value is after 100,000',
     args: ['--expose-gc'],
     load: async () => (await dcap()).memory,
+  },
+  {
+    id: 'verify.gpu.cold',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'as many bare ECDSA P-384 verifies as there are signatures',
+    load: async () => (await gpu()).cold,
+  },
+  {
+    id: 'verify.gpu.warm',
+    unit: 'reports/cpu-s',
+    better: 'higher',
+    against: 'one bare ECDSA P-384 verify, key imported',
+    load: async () => (await gpu()).warm,
+  },
+  {
+    id: 'verify.gpu.set8',
+    unit: 'systems/cpu-s',
+    better: 'higher',
+    against: 'as many bare ECDSA P-384 verifies as there are signatures',
+    load: async () => (await gpu()).set8,
   },
   { id: 'seal.encrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).encrypt },
   { id: 'seal.decrypt', unit: 'MB/cpu-s', better: 'higher', against: GCM, processes: 3, load: async () => (await seal()).decrypt },

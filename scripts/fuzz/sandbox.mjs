@@ -32,7 +32,7 @@ export function makeSandbox() {
   writeFileSync(join(folder, 'jose.js'), JOSE)
   writeFileSync(
     join(folder, 'package.json'),
-    JSON.stringify({ type: 'module', imports: { '#crypto': './crypto.js', '#jose': './jose.js' } }),
+    JSON.stringify({ type: 'module', imports: { '#crypto': './crypto.js', '#jose': './jose.js', '#saxes': 'saxes' } }),
   )
   let points = 0
   const words = new Set()

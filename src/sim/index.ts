@@ -21,6 +21,7 @@ export {
 } from './intel/platform.ts'
 export { assembleQuote, type EnclaveFields, enclaveReport, quoteHead, type TdFields, tdReport } from './intel/quote.ts'
 export type { SimulatedKey } from './keys.ts'
+export { ARCHITECTURES, type Architecture } from './nvidia/architectures.ts'
 export {
   answer,
   attestDevices,
@@ -48,7 +49,7 @@ export {
   type SimulatedNvidia,
 } from './nvidia/authority.ts'
 export { createSimulatedDevice, type DeviceOptions, encodeChain, fwidExtension, type SimulatedDevice } from './nvidia/device.ts'
-export { biosRim, driverRim, FIRMWARE, type Firmware, type Mode, OPAQUE, reportFields } from './nvidia/firmware.ts'
+export { biosRim, driverRim, FIRMWARE, type Firmware, reportFields } from './nvidia/firmware.ts'
 export type { OcspFields, OcspStatus } from './nvidia/ocsp.ts'
 export { type DeviceReportFields, encodeDeviceReport, signDeviceReport } from './nvidia/report.ts'
 export { encodeRim, type RimFields, type RimMeasurement, type RimSigner } from './nvidia/rim.ts'

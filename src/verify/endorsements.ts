@@ -37,7 +37,7 @@ export async function endorsementCheck(
   const vendor = [...AMD_ROOTS.flatMap((root) => [root.ark, ...root.intermediates]), INTEL_SGX_ROOT]
   const certificates = [...given.certificates, ...others.certificates]
   const known: readonly Issuer[] = [...vendor, ...certificates.map(asIssuer)]
-  const loose: string[] = [...given.unrecognized]
+  const loose: string[] = [...given.unrecognized, ...given.ocsp.map(() => 'an OCSP response')]
   for (const item of [...given.certificates, ...given.crls]) {
     if (!(await isVouchedFor(item, known, cache))) loose.push(`one issued by ${item.issuer.text}`)
   }

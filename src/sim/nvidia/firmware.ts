@@ -1,14 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { concat, utf8 } from '../../verify/bytes/bytes.ts'
+import { GPU_LINK_SLOTS, MODES, type Mode, OPAQUE, type OpaqueName, STATUS } from '../../verify/evidence/nvidia/layout.ts'
 import { digest } from '../keys.ts'
 import { u16 } from '../little-endian.ts'
 import { ARCHITECTURES, type Architecture } from './architectures.ts'
 import type { SimulatedDevice } from './device.ts'
 import { cText, type DeviceReportFields, type MeasurementBlock, type OpaqueField } from './report.ts'
 import type { RimFields, RimMeasurement } from './rim.ts'
-
-/** How GPUs are given to a machine: one, many with encrypted links, many with switches. */
-export type Mode = 'SPT' | 'MPT' | 'PPCIE'
 
 /** What a device runs and says about itself. */
 export interface Firmware {
@@ -30,37 +28,8 @@ export const FIRMWARE: Readonly<Record<Architecture, Firmware>> = {
   LS10: { ...NAMES, driver: '', bios: '96.10.FE.00.03' },
 }
 
-/** Types of opaque data, as NVIDIA's attestation SDK numbers them. */
-export const OPAQUE = {
-  driverVersion: 3,
-  gpuInfo: 4,
-  vbiosVersion: 6,
-  nvdec0Status: 11,
-  msrscnt: 12,
-  cprinfo: 13,
-  boardId: 14,
-  chipSku: 15,
-  chipSkuMod: 16,
-  project: 17,
-  projectSku: 18,
-  projectSkuMod: 19,
-  fwid: 20,
-  protectedPcieStatus: 21,
-  switchPdi: 22,
-  disabledPorts: 23,
-  positionId: 24,
-  lockSwitchStatus: 25,
-  switchGpuPdis: 26,
-  sysEnableStatus: 33,
-  opaqueDataVersion: 34,
-  chipInfo: 35,
-  featureFlag: 36,
-} as const
-
-const YES = Uint8Array.of(0xaa)
-const NO = Uint8Array.of(0x55)
-const MODE_FLAG: Readonly<Record<Mode, number>> = { SPT: 0, MPT: 1, PPCIE: 2 }
-const LINKS = 18
+const YES = Uint8Array.of(STATUS.enabled)
+const NO = Uint8Array.of(STATUS.disabled)
 
 /** The one good value of a measurement: a digest of what it is of. */
 export function goldenValue(architecture: Architecture, version: string, index: number): Uint8Array {
@@ -138,7 +107,7 @@ function gpuFields(device: SimulatedDevice, firmware: Firmware, mode: Mode, swit
     ...common,
     ...(device.architecture === 'GH100' ? hopper : blackwell),
     field('opaqueDataVersion', u16(1)),
-    field('featureFlag', u16(MODE_FLAG[mode])),
+    field('featureFlag', u16(MODES.indexOf(mode))),
   ]
 }
 
@@ -148,7 +117,7 @@ function switchFields(device: SimulatedDevice, { bios }: Firmware, gpus: readonl
     field('switchPdi', device.pdi),
     field('msrscnt', new Uint8Array(4 * 27)),
     field('switchGpuPdis', concat(...gpus, new Uint8Array(128 - 8 * gpus.length).fill(0xff))),
-    field('disabledPorts', Uint8Array.of(0xec, 0)),
+    field('floorsweptPorts', Uint8Array.of(0xec, 0)),
     field('positionId', new Uint8Array(2)),
     field('lockSwitchStatus', u16(1)),
   ]
@@ -156,7 +125,7 @@ function switchFields(device: SimulatedDevice, { bios }: Firmware, gpus: readonl
 
 /** A GPU writes the PDIs of its switches back to front, one for each link. */
 function linksTo(switches: readonly Uint8Array[]): readonly Uint8Array[] {
-  return Array.from({ length: LINKS }, (_, link) => switches[link % switches.length]?.slice().reverse() ?? new Uint8Array(8))
+  return Array.from({ length: GPU_LINK_SLOTS }, (_, link) => switches[link % switches.length]?.slice().reverse() ?? new Uint8Array(8))
 }
 
 /** `96.00.9F.00.01`: four bytes, little-endian, and one; three more are zero. */
@@ -165,6 +134,6 @@ function encodeVersion(bios: string): Uint8Array {
   return Uint8Array.of(d, c, b, a, e, 0, 0, 0)
 }
 
-function field(name: keyof typeof OPAQUE, value: Uint8Array): OpaqueField {
+function field(name: OpaqueName, value: Uint8Array): OpaqueField {
   return { type: OPAQUE[name], value }
 }

@@ -9,7 +9,7 @@ import { createOwner } from '../../../src/cli/folders/owner-folder.ts'
 import { addTrust } from '../../../src/cli/folders/trust.ts'
 import { loadIdentity, loadOwner, loadTrustFile } from '../../../src/client/index.ts'
 import { loadConfig, loadKeys } from '../../../src/gateway/index.ts'
-import { sevSnpTee } from '../../../src/sim/index.ts'
+import { createSimulatedTee, sevSnpTee } from '../../../src/sim/index.ts'
 import { platform } from '../../support/receipt-builder.ts'
 
 const AT = new Date('2026-06-01T12:00:00Z')
@@ -71,6 +71,15 @@ describe('folders', () => {
     ).rejects.toEqual(exists)
     await expect(createSimulatedHost(path('host1'), sevSnpTee(platform))).rejects.toEqual(exists)
     expect(readFileSync(path('gw/log.key.json'))).toEqual(before)
+  })
+
+  it('of a simulated TDX host hold the collateral that its quotes need', async () => {
+    await createIdentityFolder({ gateway: path('gw'), folder: path('host2'), role: 'host', name: 'host2', rsa: false, at: AT })
+    const tee = await createSimulatedTee('tdx', AT)
+    const { collateralPath } = await createSimulatedHost(path('host2'), tee)
+    expect(collateralPath).toBe(path('host2/simulated-collateral.json'))
+    expect(new Uint8Array(readFileSync(path('host2/simulated-collateral.json')))).toEqual(tee.collateral)
+    expect(readdirSync(path('host1'))).not.toContain('simulated-collateral.json')
   })
 
   it('refuse the role that they are not for', async () => {

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createSimulatedTee, parseSimulatedTee, sevSnpTee } from '../../../src/sim/index.ts'
 import { toHex } from '../../../src/verify/bytes/bytes.ts'
@@ -53,5 +54,15 @@ describe('the simulated TEE of a host', () => {
       expect(await outcomeOf(() => parseSimulatedTee(new TextEncoder().encode(damaged)))).toBe('DOCUMENT_INVALID')
     }
     expect(await outcomeOf(() => parseSimulatedTee(tdx.file.subarray(1)))).toBe('JSON_MALFORMED')
+  })
+
+  it('fails only with an AttestError, whatever the file', async () => {
+    const anywhere = fc.tuple(fc.nat(tdx.file.length - 1), fc.integer({ min: 1, max: 255 }))
+    await fc.assert(
+      fc.asyncProperty(anywhere, fc.uint8Array({ maxLength: 256 }), async ([at, change], bytes) => {
+        await outcomeOf(() => parseSimulatedTee(bytes))
+        await outcomeOf(() => parseSimulatedTee(tdx.file.map((b, i) => (i === at ? b ^ change : b))))
+      }),
+    )
   })
 })

@@ -203,10 +203,13 @@ describe.skipIf(folder === null)('manifests against reports', () => {
   it('names index 9 where a vBIOS manifest is stale, and lets it pass only where it was allowed by name', async () => {
     const { evidence_files: files, collateral_files } = caseOf('gpu-h100-580.159.03-parse')
     const rim = (collateral_files as Record<string, string>).vbios_rim_stale
-    const at = '2025-09-01T00:00:00Z'
-    const verdict = await verify(read(files.report), { collateral: [files.cert_chain, rim], at })
-    const { comparison } = verdict.parsed as DeviceParsed
-    expect(comparison.compared.length === 0 || comparison.mismatches.map((m) => m.index).join() === '9').toBe(true)
+    const options = { collateral: [read(files.cert_chain), read(rim)], trustAnchors: [], at: new Date('2025-08-01T00:00:00Z'), cache }
+    for (const allowedMismatches of [[], [9]]) {
+      const more = { allowUnknown: EVIDENCE_ONLY, nvidia: { allowedMismatches } }
+      const verdict = await verifyEvidence(read(files.report), { ...options, ...more })
+      expect((verdict.parsed as DeviceParsed).comparison.mismatches.map((m) => m.index)).toEqual([9])
+      expect(troubles(verdict.checks)).toEqual(allowedMismatches.length === 0 ? ['reference-values.measurements=fail'] : [])
+    }
   })
 })
 

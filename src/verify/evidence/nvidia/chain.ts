@@ -3,7 +3,7 @@ import type { Check } from '../../verdict.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, type Now, unknown } from '../check.ts'
 import type { KnownCertificate } from '../collateral.ts'
-import { checkSpan } from '../windows.ts'
+import { checkCertificateWindow } from '../windows.ts'
 import { classOf, type DeviceClass } from './architecture.ts'
 import { type Fwid, readFwid } from './fwid.ts'
 import type { DeviceKind } from './layout.ts'
@@ -79,6 +79,6 @@ export function checkChain(chain: DeviceChain | null, kind: DeviceKind, now: Now
     ),
     check('chain.class', deviceClass?.kind === kind, `names of a ${kind}'s chain`, deviceClass?.architecture ?? names),
     check('chain.pdi', pdi !== null, 'BROM serial number of a device id', certificates[1]?.serial ?? 'none'),
-    checkSpan('validity.device', path.notBefore, path.notAfter, now),
+    checkCertificateWindow('validity.device', path.window, now),
   ]
 }

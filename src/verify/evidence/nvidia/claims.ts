@@ -125,7 +125,7 @@ export function describeDevice(report: DeviceReport, { chain, rims, comparison, 
       product: rim.product,
       colloquialVersion: rim.colloquialVersion,
       signer: rim.chain[0]?.subject.text ?? null,
-      validUntil: instant(path.notAfter),
+      validUntil: instant(path.window.notAfter),
     })),
     comparison,
     ocsp: answers.map(({ certificate, response }) => ({

@@ -22,6 +22,9 @@ export interface Questioned {
   readonly certificate: KnownCertificate
   readonly issuer: KnownCertificate
   readonly root: KeyBytes & { readonly subject: string }
+  /** Names the three. */
+  readonly key: string
+  readonly label: string
 }
 
 /** An answer about one certificate, signed by somebody who may. */
@@ -31,6 +34,8 @@ export interface Answer {
   /** While the responder's certificate is valid; milliseconds since 1970. */
   readonly notBefore: number
   readonly notAfter: number
+  /** From `thisUpdate` to `nextUpdate`, for people. */
+  readonly text: string
 }
 
 /** OCSP responses among collateral. */
@@ -56,9 +61,8 @@ export async function checkOcsp(
   now: Now,
   cache: VerifyCache,
 ): Promise<{ readonly checks: readonly Check[]; readonly current: Answer | null }> {
-  const { serial, subject } = questioned.certificate
   const answers = await findAnswers(questioned, given, cache)
-  const want = `${subject.commonName ?? subject.text} (serial ${serial}) good at ${now.text}`
+  const want = `${questioned.label} good at ${now.text}`
   if (answers.named > 0 && answers.signed.length === 0) {
     const forged = check(`signature.ocsp-${rule}`, false, 'OCSP response signed by its responder', 'signature does not verify')
     return { checks: [forged, unknown(`revocation.${rule}`, want, 'no OCSP response that counts')], current: null }
@@ -86,11 +90,11 @@ function answerOf(
     return unknown(
       rule,
       want,
-      signed.length === 0 ? 'no OCSP response given' : `OCSP response does not count: ${signed.map(windowText).join(', ')}`,
+      signed.length === 0 ? 'no OCSP response given' : `OCSP response does not count: ${signed.map((answer) => answer.text).join(', ')}`,
     )
-  const { status, nextUpdate, revokedAt } = current.response
+  const { status, revokedAt } = current.response
   if (status === 'unknown') return unknown(rule, want, 'the responder does not know it')
-  if (status === 'good') return check(rule, true, want, `good until ${instant(nextUpdate ?? 0)}`)
+  if (status === 'good') return check(rule, true, want, `good: ${current.text}`)
   return check(rule, allowHold, `${want}${allowHold ? ', or on hold' : ''}`, `on hold since ${instant(revokedAt ?? 0)}`)
 }
 
@@ -109,21 +113,19 @@ function newest(answers: readonly Answer[]): Answer | null {
   )
 }
 
-function windowText({ response, nonce }: Answer): string {
-  const { thisUpdate, nextUpdate } = response
+function windowText({ thisUpdate, nextUpdate }: SingleResponse, nonce: Uint8Array | null): string {
   return `${instant(thisUpdate)} to ${nextUpdate === null ? 'unset' : instant(nextUpdate)}${nonce === null ? ', no nonce' : ''}`
 }
 
 /** What the given responses say of one certificate; `id` names them, so it is worked out once per cache. */
 function findAnswers(questioned: Questioned, { id, ocsp }: GivenOcsp, cache: VerifyCache): Answers | Promise<Answers> {
-  const { certificate, issuer, root } = questioned
-  const key = `ocsp-answers:${id}:${certificate.sha256}:${issuer.spkiSha256}:${root.spkiSha256}`
-  return remember(cache, key, 0, async () => {
+  const { serial } = questioned.certificate
+  return remember(cache, `ocsp-answers:${id}:${questioned.key}`, 0, async () => {
     const signed: Answer[] = []
     let named = 0
     for (const given of ocsp) {
       for (const response of given.responses) {
-        if (response.serial !== certificate.serial || named >= MAX_ANSWERS) continue
+        if (response.serial !== serial || named >= MAX_ANSWERS) continue
         const found = await readAnswer(given, response, questioned, cache)
         if (found !== 'other') named++
         if (typeof found === 'object') signed.push(found)
@@ -141,7 +143,9 @@ async function readAnswer(
 ): Promise<Answer | 'forged' | 'other'> {
   if (!(await isAbout(response, questioned.certificate, questioned.issuer.spki))) return 'other'
   const signer = await findSigner(ocsp, questioned, cache)
-  return signer === null ? 'forged' : { response, nonce: ocsp.nonce, notBefore: signer.notBefore, notAfter: signer.notAfter }
+  if (signer === null) return 'forged'
+  const { nonce } = ocsp
+  return { response, nonce, notBefore: signer.notBefore, notAfter: signer.notAfter, text: windowText(response, nonce) }
 }
 
 /** The issuer itself, or a delegate that it or the root of the path named (RFC 6960 section 4.2.2.2). */

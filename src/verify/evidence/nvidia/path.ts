@@ -4,6 +4,8 @@ import { isAuthority } from '../authority.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import type { KnownCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
+import { type Window, windowOf } from '../windows.ts'
+import type { Questioned } from './ocsp.ts'
 import type { NvidiaRoot } from './roots.ts'
 
 /** What is true of a row of certificates for ever: leaf first, each issued by the next, the last a root. */
@@ -12,12 +14,15 @@ export interface PathFacts {
   readonly broken: string | null
   /** The trusted root at its end; null when it ends elsewhere. */
   readonly root: NvidiaRoot | null
-  /** Milliseconds since 1970: every certificate is valid in between. */
-  readonly notBefore: number
-  readonly notAfter: number
+  /** Every certificate and the root are valid within. */
+  readonly window: Window
+  /** Every certificate but the root, with its issuer; none where the path leads to no trusted root. */
+  readonly questions: readonly Questioned[]
 }
 
 const SCHEME = 'ecdsa-p384-sha384'
+/** 9999-12-31T23:59:59Z, which RFC 5280 section 4.1.2.5 keeps for certificates that never expire. */
+const LAST_INSTANT = 253_402_300_799_000
 
 /**
  * Leads a row of certificates to a trusted root. The row must be the whole path in order, the root included: nothing is
@@ -34,9 +39,21 @@ export async function establishPath(
     return {
       broken: await findBreak(certificates, cache),
       root,
-      notBefore: Math.max(...certificates.map((c) => c.notBefore), root?.anchor.notBefore ?? 0),
-      notAfter: Math.min(...certificates.map((c) => c.notAfter), root?.anchor.notAfter ?? Number.MAX_SAFE_INTEGER),
+      window: windowOf(
+        Math.max(...certificates.map((c) => c.notBefore), root?.anchor.notBefore ?? 0),
+        Math.min(...certificates.map((c) => c.notAfter), root?.anchor.notAfter ?? LAST_INSTANT),
+      ),
+      questions: root === null ? [] : questionsOf(certificates, root),
     }
+  })
+}
+
+function questionsOf(certificates: readonly KnownCertificate[], { anchor }: NvidiaRoot): readonly Questioned[] {
+  return certificates.slice(0, -1).map((certificate, i) => {
+    const issuer = certificates[i + 1] ?? certificate
+    const { sha256, serial, subject } = certificate
+    const key = `${sha256}:${issuer.spkiSha256}:${anchor.spkiSha256}`
+    return { certificate, issuer, root: anchor, key, label: `${subject.commonName ?? subject.text} (serial ${serial})` }
   })
 }
 

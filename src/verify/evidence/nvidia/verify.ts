@@ -86,9 +86,10 @@ export class DeviceResult {
   forecast(): Promise<Forecast> {
     const { chain, rims, answers } = this.findings
     const dated: Dated[] = []
-    if (chain !== null) dated.push({ what: 'device-chain', name: chain.certificates[0]?.subject.text ?? '', at: chain.path.notAfter })
+    if (chain !== null)
+      dated.push({ what: 'device-chain', name: chain.certificates[0]?.subject.text ?? '', at: chain.path.window.notAfter })
     for (const { facts } of rims)
-      dated.push({ what: 'rim-signer', name: `${facts.rim.product} ${facts.rim.colloquialVersion}`, at: facts.path.notAfter })
+      dated.push({ what: 'rim-signer', name: `${facts.rim.product} ${facts.rim.colloquialVersion}`, at: facts.path.window.notAfter })
     for (const { certificate, response, notAfter } of answers)
       dated.push({ what: 'ocsp', name: certificate.subject.text, at: Math.min(response.nextUpdate ?? notAfter, notAfter) })
     return Promise.resolve({ expiries: earliestFirst(dated), early: null })
@@ -197,7 +198,7 @@ function versionsOf({ device }: DeviceReport): readonly (readonly [RimSource, st
   ]
 }
 
-const DEVICE_CERTIFICATES = ['leaf', 'brom', 'provisioner', 'identity']
+const DEVICE_RULES = ['device-leaf', 'device-brom', 'device-provisioner', 'device-identity']
 
 /**
  * Asks the OCSP responses about every certificate for which NVIDIA's responder answers: those of the device but its leaf,
@@ -220,24 +221,11 @@ async function checkRevocations(
     if (found.current !== null) answers.push({ ...found.current, certificate: questioned.certificate })
   }
   if (chain !== null && chain.certificates.length === CHAIN_LENGTH) {
-    for (const [i, questioned] of questionsOf(chain.certificates, chain.path.root))
-      if (i > 0) await ask(`device-${DEVICE_CERTIFICATES[i]}`, questioned, false)
+    for (const [i, questioned] of chain.path.questions.entries()) if (i > 0) await ask(DEVICE_RULES[i] ?? '', questioned, false)
   }
   for (const { source, facts } of rims) {
-    for (const [i, questioned] of questionsOf(facts.rim.chain, facts.path.root))
+    for (const [i, questioned] of facts.path.questions.entries())
       await ask(`${source}-rim-${i}`, questioned, requirements.allowCertificateHold === true)
   }
   return answers
-}
-
-/** Every certificate but the root, with its issuer. None of a path that leads to no trusted root. */
-function questionsOf(
-  certificates: readonly KnownCertificate[],
-  root: DeviceChain['path']['root'],
-): readonly (readonly [number, Questioned])[] {
-  if (root === null) return []
-  return certificates.slice(0, -1).flatMap((certificate, i) => {
-    const issuer = certificates[i + 1]
-    return issuer === undefined ? [] : [[i, { certificate, issuer, root: root.anchor }] as const]
-  })
 }

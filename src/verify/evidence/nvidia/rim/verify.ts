@@ -3,7 +3,7 @@ import { remember, type VerifyCache } from '../../cache.ts'
 import { check, type Now, unknown } from '../../check.ts'
 import type { KnownRim } from '../../collateral.ts'
 import { isSignedBy } from '../../signed-by.ts'
-import { checkSpan } from '../../windows.ts'
+import { checkCertificateWindow, isWithin } from '../../windows.ts'
 import { establishPath, type PathFacts } from '../path.ts'
 import type { NvidiaRoot } from '../roots.ts'
 
@@ -39,10 +39,7 @@ export async function chooseRim(
     candidates.push(await establishRim(rim, roots, cache))
   }
   const score = ({ rim, path, authentic }: RimFacts): number =>
-    (rim.product === product ? 8 : 0) +
-    (authentic ? 4 : 0) +
-    (isTrusted(path) ? 2 : 0) +
-    (path.notBefore <= now.ms && now.ms <= path.notAfter ? 1 : 0)
+    (rim.product === product ? 8 : 0) + (authentic ? 4 : 0) + (isTrusted(path) ? 2 : 0) + (isWithin(path.window, now.ms) ? 1 : 0)
   return candidates.reduce<RimFacts | null>((best, facts) => (best === null || score(facts) > score(best) ? facts : best), null)
 }
 
@@ -69,7 +66,7 @@ export function checkRim(facts: RimFacts | null, source: RimSource, version: str
   return [
     check(`signature.${source}-rim`, authentic, 'ECDSA P-384 with SHA-384 over the whole document', signatureText(facts)),
     check(`chain.${source}-rim`, isTrusted(path), 'signer under a trusted root', got),
-    checkSpan(`validity.${source}-rim`, path.notBefore, path.notAfter, now),
+    checkCertificateWindow(`validity.${source}-rim`, path.window, now),
     check(`reference-values.${source}-rim`, rim.product === product, want, `${rim.product} ${rim.colloquialVersion}`),
   ]
 }

@@ -41,7 +41,13 @@ async function judge(answers: readonly Uint8Array[], policy: OcspPolicy = {}, ho
   const items = answers.map((bytes, i) => ({ name: `ocsp[${i}]`, bytes }))
   const given = await loadCollateral(items, cache)
   const anchor = await known(root)
-  const questioned = { certificate: await known(subject), issuer: await known(issuer), root: { ...anchor, subject: anchor.subject.text } }
+  const questioned = {
+    certificate: await known(subject),
+    issuer: await known(issuer),
+    root: { ...anchor, subject: anchor.subject.text },
+    key: 'subject',
+    label: 'Subject',
+  }
   const { checks } = await checkOcsp('device', questioned, given, policy, hold, nowAt(at.getTime()), cache)
   return checks.map((c) => `${c.rule}=${c.outcome}`).join()
 }
