@@ -122,6 +122,15 @@ describe('attacks on an Azure confidential VM', () => {
     expect(troublesOf(await verify(genuine(), vtpm(), { trustAnchors: [] }))).toContain('chain.issuer=fail')
   })
 
+  it('a machine of Azure’s in place of the TPM whose key was named', async () => {
+    const { hcl, beside } = genuine()
+    const options = { format: 'tpm', collateral: [...beside, ...vtpm(), hcl], at: AT, nonce: NONCE, allowUnknown: [] } as const
+    const named = [platform.root.certificate, new TestAk('p256').publicArea()]
+    const verdict = await verifyEvidence(quote, { ...options, trustAnchors: named })
+    expect(verdict).toMatchObject({ decision: 'reject', format: 'tpm', authentic: false })
+    expect((await verifyEvidence(quote, { ...options, trustAnchors: [platform.root.certificate] })).decision).toBe('accept')
+  })
+
   it('two quotes, or two reports, to choose from', async () => {
     const two = await verify(genuine(), [...vtpm(), attest({ resetCount: 8 })])
     expect(two).toMatchObject({ decision: 'reject', error: { code: 'DOCUMENT_INVALID' } })
