@@ -6,7 +6,7 @@ import type { KnownCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
 import { type Window, windowOf } from '../windows.ts'
 import type { Questioned } from './ocsp.ts'
-import type { NvidiaRoot } from './roots.ts'
+import { type NvidiaRoot, rootsKey } from './roots.ts'
 
 /** What is true of a row of certificates for ever: leaf first, each issued by the next, the last a root. */
 export interface PathFacts {
@@ -59,7 +59,7 @@ function questionsOf(certificates: readonly KnownCertificate[], { anchor }: Nvid
 
 /** Names these certificates in their order, and the roots. */
 export function pathKey(certificates: readonly KnownCertificate[], roots: readonly NvidiaRoot[]): string {
-  return `${certificates.map((c) => c.sha256).join()}:${roots.map((r) => r.anchor.spkiSha256).join()}`
+  return `${certificates.map((c) => c.sha256).join()}:${rootsKey(roots)}`
 }
 
 async function findBreak(certificates: readonly KnownCertificate[], cache: VerifyCache): Promise<string | null> {

@@ -5,7 +5,7 @@ import type { KnownRim } from '../../collateral.ts'
 import { isSignedBy } from '../../signed-by.ts'
 import { checkCertificateWindow, isWithin } from '../../windows.ts'
 import { establishPath, type PathFacts } from '../path.ts'
-import type { NvidiaRoot } from '../roots.ts'
+import { type NvidiaRoot, rootsKey } from '../roots.ts'
 
 /** Which part of a device's firmware a manifest is about. */
 export type RimSource = 'driver' | 'vbios' | 'bios'
@@ -44,7 +44,7 @@ export async function chooseRim(
 }
 
 function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
-  const key = `rim:${rim.sha256}:${roots.map((r) => r.anchor.spkiSha256).join()}`
+  const key = `rim:${rim.sha256}:${rootsKey(roots)}`
   return remember(cache, key, 0, async () => {
     const [signer] = rim.chain
     const signed = signer !== undefined && (await isSignedBy(cache, rim, signer))
