@@ -33,7 +33,7 @@ export async function establishPath(
   roots: readonly NvidiaRoot[],
   cache: VerifyCache,
 ): Promise<PathFacts> {
-  return remember(cache, `nvidia-path:${pathKey(certificates, roots)}`, 1024, async () => {
+  return remember(cache, `nvidia-path:${pathKey(certificates, roots)}`, roomOf(certificates), async () => {
     const last = certificates.at(-1)
     const root = roots.find((r) => r.anchor.spkiSha256 === last?.spkiSha256 && r.anchor.subject === last.subject.text) ?? null
     return {
@@ -55,6 +55,14 @@ function questionsOf(certificates: readonly KnownCertificate[], { anchor }: Nvid
     const key = `${sha256}:${issuer.spkiSha256}:${anchor.spkiSha256}`
     return { certificate, issuer, root: anchor, key, label: `${subject.commonName ?? subject.text} (serial ${serial})` }
   })
+}
+
+/** Room of a certificate and what was read of it, for the cache, beside its bytes. */
+const FACTS_SIZE = 4096
+
+/** What a cache entry keeps alive that holds these: their sizes are their maker's choice. */
+export function roomOf(certificates: readonly KnownCertificate[]): number {
+  return certificates.reduce((room, { raw }) => room + FACTS_SIZE + raw.length, 0)
 }
 
 /** Names these certificates in their order, and the roots. */
