@@ -107,6 +107,15 @@ describe('attacks on an Azure confidential VM', () => {
     for (const vmpl of [1, 2, 3]) expect(troublesOf(await verify(snp(reportDataFor(runtime), runtime, vmpl)))).toEqual(['policy.vmpl=fail'])
   })
 
+  it('such a report, where the caller asks for that level of guests in general', async () => {
+    const more = { sevSnp: { vmpl: 2 } }
+    expect(troublesOf(await verify(snp(reportDataFor(runtime), runtime, 2), vtpm(), more))).toEqual([
+      'policy.vmpl=fail',
+      'policy.vmpl=fail',
+    ])
+    expect(troublesOf(await verify(genuine(), vtpm(), more))).toEqual(['policy.vmpl=fail'])
+  })
+
   it('something behind the hash in REPORT_DATA', async () => {
     const reportData = reportDataFor(runtime)
     reportData[63] = 1
