@@ -125,7 +125,9 @@ export function verifyFormat(format: Format, evidence: Uint8Array, loaded: Loade
       })
     case 'tpm':
     case 'azure-cvm': {
-      const azure = azureParts(format, evidence, collateral)
+      // Who asks for a TPM and names its key means that key: collateral must not put an Azure machine in its place.
+      const isPinned = options.format === 'tpm' && keys.length > 0
+      const azure = isPinned ? null : azureParts(format, evidence, collateral)
       if (azure !== null) return verifyAzure(azure, loaded, options)
       const { tpm: requirements = NONE, eventLogs = NO_LOGS } = options
       return verifyTpmQuote({ quote: evidence, collateral, trust: tpmTrust(anchors), now: nowAt(at), requirements, eventLogs, ...common })

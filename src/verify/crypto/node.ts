@@ -16,6 +16,7 @@ import {
 import { concat, equal, fromHex, toBase64Url } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { DerReader, TAG } from '../formats/der.ts'
+import { isRsaSize } from './rsa-size.ts'
 import type { CryptoBackend, Digest, SignatureScheme } from './types.ts'
 
 const HASH: Record<Digest, string> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
@@ -73,7 +74,8 @@ export const crypto: CryptoBackend = {
     } catch (cause) {
       throw new AttestError('CERTIFICATE_MALFORMED', 'public key does not parse', { cause })
     }
-    if (key.asymmetricKeyType !== want.keyType || key.asymmetricKeyDetails?.namedCurve !== want.curve) {
+    const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {}
+    if (key.asymmetricKeyType !== want.keyType || namedCurve !== want.curve || !isRsaSize(modulusLength)) {
       throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
     }
     return { scheme, handle: key }

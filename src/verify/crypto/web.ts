@@ -1,5 +1,6 @@
 import { concat } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { isRsaSize } from './rsa-size.ts'
 import type { CryptoBackend, SignatureScheme } from './types.ts'
 
 interface Scheme {
@@ -68,11 +69,15 @@ export const crypto: CryptoBackend = {
   },
 
   async importPublicKey(scheme, spki) {
+    let handle: CryptoKey
     try {
-      return { scheme, handle: await subtle.importKey('spki', plain(spki), SCHEMES[scheme].importParams, false, ['verify']) }
+      handle = await subtle.importKey('spki', plain(spki), SCHEMES[scheme].importParams, false, ['verify'])
     } catch (cause) {
       throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`, { cause })
     }
+    if (!isRsaSize((handle.algorithm as Partial<RsaKeyAlgorithm>).modulusLength))
+      throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
+    return { scheme, handle }
   },
 
   async verify(key, signature, data) {

@@ -23,7 +23,7 @@ export async function checkRevocation(
   now: Now,
   cache: VerifyCache,
 ): Promise<Revocation> {
-  const key = `crls:${root.spkiSha256}:${scopeOf(collateral, [root])}`
+  const key = `crls:${root.spkiSha256}:${root.subject}:${scopeOf(collateral, [root])}`
   const { signed, isForged } = await remember(cache, key, 64 * collateral.crls.length, () => findCrls(root, collateral.crls, cache))
   const current = newest(signed.filter((c) => c.thisUpdate <= now.ms && now.ms <= c.nextUpdate))
   const checks = isForged ? [check('signature.crl', false, `CRL signed by ${shortName(root)}`, 'signature does not verify')] : []

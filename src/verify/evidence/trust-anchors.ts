@@ -19,6 +19,11 @@ export interface KeyAnchor extends KeyBytes {
   /** Names of a JWK; null where there is none. */
   readonly kid: string | null
   readonly alg: string | null
+  /**
+   * Named as a TPM describes it: vouches for quotes of that TPM and for nothing else. Whoever has the TPM can have such a key sign
+   * anything that does not begin like a quote.
+   */
+  readonly isTpm: boolean
 }
 
 /** What the caller trusts beside the vendors' built-in roots. */
@@ -64,6 +69,7 @@ interface Found {
   readonly spki: Uint8Array
   readonly kid: string | null
   readonly alg: string | null
+  readonly isTpm: boolean
 }
 
 /** Empty for an item of another kind. */
@@ -81,7 +87,7 @@ function findKeys(bytes: Uint8Array, name: string): readonly Found[] {
   if ((bytes[0] ?? 0) >> 5 === CBOR_MAP) return [nameless(spkiOfCoseKey(bytes, name))]
   const kind = companionKind(bytes)
   if (kind === 'public-key') return [nameless(bytes.slice())]
-  if (kind === 'tpm-public') return [nameless(parsePublic(bytes).spki)]
+  if (kind === 'tpm-public') return [{ ...nameless(parsePublic(bytes).spki), isTpm: true }]
   const text = textOf(bytes)
   if (text.startsWith('{')) return jwks(text, name)
   if (!looksLikePem(text)) return []
@@ -90,7 +96,7 @@ function findKeys(bytes: Uint8Array, name: string): readonly Found[] {
 }
 
 function nameless(spki: Uint8Array): Found {
-  return { spki, kid: null, alg: null }
+  return { spki, kid: null, alg: null, isTpm: false }
 }
 
 /** Empty for bytes that are no text. */
@@ -113,7 +119,7 @@ function jwks(text: string, at: string): readonly Found[] {
 
 /** RFC 7518 section 6. Null for a key of another kind or curve; symmetric keys are such. */
 function readJwk(jwk: JsonFields, at: string): Found | null {
-  const names = { kid: jwk.has('kid') ? jwk.text('kid') : null, alg: jwk.has('alg') ? jwk.text('alg') : null }
+  const names = { kid: jwk.has('kid') ? jwk.text('kid') : null, alg: jwk.has('alg') ? jwk.text('alg') : null, isTpm: false }
   const kty = jwk.text('kty')
   if (kty === 'RSA') return { spki: spkiOfRsaKey(number(jwk, 'n', at), number(jwk, 'e', at), at), ...names }
   const size = kty === 'EC' ? COORDINATE_SIZE.get(jwk.text('crv')) : undefined

@@ -22,6 +22,7 @@ const CONSTRUCTED = 0x20
 const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
 const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
 const MAX_DEPTH = 32
+const MAX_ROW = 64
 
 interface Element {
   readonly tag: number
@@ -40,11 +41,15 @@ export function assertDer(input: Uint8Array, at: string): void {
   if (walk(input, 0, input.length, 0, at) !== 1) throw malformed('want exactly one value, nothing after it', at, 0)
 }
 
-/** The values of a row that lies side by side, as in a concatenated chain; each still has to pass the gate. */
+/**
+ * The values of a row that lies side by side, as in a concatenated chain; each still has to pass the gate.
+ * @throws AttestError `DER_MALFORMED`; `LIMIT_EXCEEDED` for more than 64: a row of two-byte values would be a million.
+ */
 export function splitDer(input: Uint8Array, at: string): Uint8Array[] {
   const out: Uint8Array[] = []
   for (let pos = 0; pos < input.length; ) {
     const { end } = readHeader(input, pos, input.length, at)
+    if (out.length === MAX_ROW) throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_ROW} values in a row`, { at })
     out.push(input.subarray(pos, end))
     pos = end
   }

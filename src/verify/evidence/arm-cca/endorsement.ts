@@ -23,12 +23,13 @@ export interface Endorsement {
  */
 export async function findEndorsement(
   message: CoseSign1,
-  keys: readonly KeyAnchor[],
+  named: readonly KeyAnchor[],
   what: 'platform' | 'psa',
   cache: VerifyCache,
 ): Promise<Endorsement> {
   const want = `${message.algorithm} by an attestation key that was named as trust anchor`
   const signature = `signature.${what}` as const
+  const keys = named.filter((key) => !key.isTpm)
   if (keys.length === 0) {
     const none = 'no key was named: nobody vouches for this platform'
     return { key: null, simulated: true, checks: [unknown('chain.endorsement', want, none), unknown(signature, want, none)] }

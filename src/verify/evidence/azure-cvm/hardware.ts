@@ -44,9 +44,12 @@ export async function verifyHardware(hcl: HclReport, input: HardwareInput): Prom
   const want = await expectedReportData(hcl)
   if (hcl.hardware.tee === 'tdx') return verifyTd(hcl.hardware.tdReport, want, input)
   const { snpRoots: roots, sevSnp } = input
-  const requirements = { vmpl: PARAVISOR_VMPL, ...sevSnp }
+  const { vmpl: asked = PARAVISOR_VMPL } = sevSnp
+  const requirements = { ...sevSnp, vmpl: PARAVISOR_VMPL }
   const result = await verifyReport({ ...input, report: hcl.hardware.report, roots, nonce: null, requirements })
-  return { result, checks: [...result.checks, checkRuntimeData(want, result.parsed.reportData)] }
+  // A caller's rule for guests in general must not let one through that took the paravisor's place.
+  const other = asked === PARAVISOR_VMPL ? [] : [check('policy.vmpl', false, `${asked}`, `${PARAVISOR_VMPL}: where a paravisor runs`)]
+  return { result, checks: [...result.checks, ...other, checkRuntimeData(want, result.parsed.reportData)] }
 }
 
 /** The TDREPORT's MAC can be checked on that machine alone: a quote with the same REPORTDATA stands for it. */

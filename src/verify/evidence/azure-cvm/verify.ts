@@ -42,7 +42,9 @@ export interface AzureResult {
 interface VtpmFindings {
   readonly checks: readonly Check[]
   readonly notChecked: readonly string[]
+  /** As read, and as far as the quote confirms it. */
   readonly fields: TpmFields | null
+  readonly proven: TpmFields | null
   readonly appraisal: QuoteAppraisal | null
 }
 
@@ -74,15 +76,15 @@ export async function verifyAzureCvm(input: AzureInput): Promise<AzureResult> {
       return { ...hcl, hardware: result?.parsed ?? null, tpm: vtpm.fields }
     },
     get claims(): AzureClaims {
-      const { fields, appraisal } = vtpm
+      const { proven, appraisal } = vtpm
       return {
         ...hcl,
         ...commonClaims(hardware),
         tee: 'azure-cvm',
-        reportData: fields?.extraData ?? '',
-        pcrDigest: fields?.pcrDigest ?? '',
+        reportData: proven?.extraData ?? '',
+        pcrDigest: proven?.pcrDigest ?? '',
         hardware: result?.claims ?? null,
-        tpm: fields,
+        tpm: proven,
         ak: akFields,
         events: appraisal?.eventLog?.events ?? null,
       }
@@ -105,6 +107,7 @@ async function checkVtpm(ak: AttestationKey, input: AzureInput): Promise<VtpmFin
     checks: [formatCheck(quote), signed.check, ...appraisal.checks],
     notChecked: appraisal.notChecked,
     fields: describeTpmQuote(quote, signed.signature, companions.banks),
+    proven: describeTpmQuote(quote, signed.signature, appraisal.banks),
     appraisal,
   }
 }
@@ -113,7 +116,7 @@ async function checkVtpm(ak: AttestationKey, input: AzureInput): Promise<VtpmFin
 function withoutQuote({ nonce }: AzureInput): VtpmFindings {
   const missing = unknown('signature.tpm-quote', 'quote of the virtual TPM, signed by HCLAkPub', 'none given')
   const stale = unknown('freshness.nonce', toHex(nonce ?? new Uint8Array(0)), 'no quote of the virtual TPM')
-  return { checks: nonce === null ? [missing] : [missing, stale], notChecked: [], fields: null, appraisal: null }
+  return { checks: nonce === null ? [missing] : [missing, stale], notChecked: [], fields: null, proven: null, appraisal: null }
 }
 
 function requiredChecks({ vmConfiguration, userData }: RuntimeData, wanted: AzureRequirements): readonly Check[] {

@@ -70,7 +70,8 @@ function ageCheck(timestamp: number, maxAgeSeconds: number, now: Now): Check {
 function imageCheck({ pcrs }: NitroDocument, images: readonly PcrValues[]): Check {
   const fits = images.some((image) => {
     const values = Object.entries(image)
-    return values.length > 0 && values.every(([index, want]) => equal(want, pcrs.get(Number(index)) ?? new Uint8Array()))
+    const fitsAt = (index: string, want: Uint8Array): boolean => equal(want, pcrs.get(Number(index)) ?? new Uint8Array())
+    return values.length > 0 && values.every(([index, want]) => want.length > 0 && fitsAt(index, want))
   })
   return check('reference-values.pcrs', fits, `all registers of one of ${images.length} images`, fits ? 'fits' : 'fits none')
 }

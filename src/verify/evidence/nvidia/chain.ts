@@ -7,13 +7,11 @@ import { checkCertificateWindow } from '../windows.ts'
 import { classOf, type DeviceClass } from './architecture.ts'
 import { type Fwid, readFwid } from './fwid.ts'
 import type { DeviceKind } from './layout.ts'
-import { establishPath, type PathFacts, pathKey } from './path.ts'
+import { establishPath, type PathFacts, pathKey, roomOf } from './path.ts'
 import type { NvidiaRoot } from './roots.ts'
 
 /** Leaf, BROM, provisioner, identity, root. */
 export const CHAIN_LENGTH = 5
-/** Room of a certificate and what was read of it, for the cache. */
-const FACTS_SIZE = 4096
 
 /** A device's certificates and what is true of them for ever. */
 export interface DeviceChain {
@@ -33,7 +31,7 @@ export function establishChain(
   cache: VerifyCache,
 ): DeviceChain | Promise<DeviceChain> {
   const key = `nvidia-chain:${pathKey(certificates, roots)}`
-  return remember(cache, key, certificates.length * FACTS_SIZE, async () => {
+  return remember(cache, key, roomOf(certificates), async () => {
     const deviceClass = classOf(certificates)
     const [leaf, brom] = certificates
     return {

@@ -1,4 +1,5 @@
 import { equal } from '../../bytes/bytes.ts'
+import { AttestError } from '../../errors.ts'
 import { DerReader, TAG } from '../../formats/der.ts'
 import { isAbout, isResponder, REASON_HOLD, type SingleResponse } from '../../formats/ocsp.ts'
 import { OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../formats/x509.ts'
@@ -48,10 +49,13 @@ interface Answers {
 }
 
 const OID_OCSP_SIGNING = '1.3.6.1.5.5.7.3.9'
-/** Answers about one certificate that are looked at: each costs signature checks. */
+/** Answers with one serial number: each costs digests and signature checks, and with some left out a revocation could be. */
 const MAX_ANSWERS = 16
 
-/** @param rule - Last part of the rule's name. @param allowHold - Whether `certificateHold` may pass. */
+/**
+ * @param rule - Last part of the rule's name. @param allowHold - Whether `certificateHold` may pass.
+ * @throws AttestError `LIMIT_EXCEEDED` for more answers than anybody needs.
+ */
 export async function checkOcsp(
   rule: string,
   questioned: Questioned,
@@ -92,10 +96,12 @@ function answerOf(
       want,
       signed.length === 0 ? 'no OCSP response given' : `OCSP response does not count: ${signed.map((answer) => answer.text).join(', ')}`,
     )
-  const { status, revokedAt } = current.response
+  const { status, revokedAt, reason } = current.response
   if (status === 'unknown') return unknown(rule, want, 'the responder does not know it')
   if (status === 'good') return check(rule, true, want, `good: ${current.text}`)
-  return check(rule, allowHold, `${want}${allowHold ? ', or on hold' : ''}`, `on hold since ${instant(revokedAt ?? 0)}`)
+  const onHold = reason === REASON_HOLD
+  const got = `${onHold ? 'on hold since' : 'revoked from'} ${instant(revokedAt ?? 0)}${onHold ? '' : ` on, reason ${reason}`}`
+  return check(rule, allowHold && onHold, `${want}${allowHold ? ', or on hold' : ''}`, got)
 }
 
 function isCurrent({ response, nonce, notBefore, notAfter }: Answer, policy: OcspPolicy, { ms }: Now): boolean {
@@ -123,13 +129,13 @@ function findAnswers(questioned: Questioned, { id, ocsp }: GivenOcsp, cache: Ver
   return remember(cache, `ocsp-answers:${id}:${questioned.key}`, 0, async () => {
     const signed: Answer[] = []
     let named = 0
-    for (const given of ocsp) {
-      for (const response of given.responses) {
-        if (response.serial !== serial || named >= MAX_ANSWERS) continue
-        const found = await readAnswer(given, response, questioned, cache)
-        if (found !== 'other') named++
-        if (typeof found === 'object') signed.push(found)
-      }
+    const candidates = ocsp.flatMap((given) => given.responses.filter((r) => r.serial === serial).map((r) => [given, r] as const))
+    if (candidates.length > MAX_ANSWERS)
+      throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_ANSWERS} OCSP answers about serial ${serial}`, { at: 'ocsp' })
+    for (const [given, response] of candidates) {
+      const found = await readAnswer(given, response, questioned, cache)
+      if (found !== 'other') named++
+      if (typeof found === 'object') signed.push(found)
     }
     return { named, signed }
   })

@@ -6,7 +6,7 @@ import type { KnownCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
 import { type Window, windowOf } from '../windows.ts'
 import type { Questioned } from './ocsp.ts'
-import type { NvidiaRoot } from './roots.ts'
+import { type NvidiaRoot, rootsKey } from './roots.ts'
 
 /** What is true of a row of certificates for ever: leaf first, each issued by the next, the last a root. */
 export interface PathFacts {
@@ -33,7 +33,7 @@ export async function establishPath(
   roots: readonly NvidiaRoot[],
   cache: VerifyCache,
 ): Promise<PathFacts> {
-  return remember(cache, `nvidia-path:${pathKey(certificates, roots)}`, 1024, async () => {
+  return remember(cache, `nvidia-path:${pathKey(certificates, roots)}`, roomOf(certificates), async () => {
     const last = certificates.at(-1)
     const root = roots.find((r) => r.anchor.spkiSha256 === last?.spkiSha256 && r.anchor.subject === last.subject.text) ?? null
     return {
@@ -57,9 +57,17 @@ function questionsOf(certificates: readonly KnownCertificate[], { anchor }: Nvid
   })
 }
 
+/** Room of a certificate and what was read of it, for the cache, beside its bytes. */
+const FACTS_SIZE = 4096
+
+/** What a cache entry keeps alive that holds these: their sizes are their maker's choice. */
+export function roomOf(certificates: readonly KnownCertificate[]): number {
+  return certificates.reduce((room, { raw }) => room + FACTS_SIZE + raw.length, 0)
+}
+
 /** Names these certificates in their order, and the roots. */
 export function pathKey(certificates: readonly KnownCertificate[], roots: readonly NvidiaRoot[]): string {
-  return `${certificates.map((c) => c.sha256).join()}:${roots.map((r) => r.anchor.spkiSha256).join()}`
+  return `${certificates.map((c) => c.sha256).join()}:${rootsKey(roots)}`
 }
 
 async function findBreak(certificates: readonly KnownCertificate[], cache: VerifyCache): Promise<string | null> {

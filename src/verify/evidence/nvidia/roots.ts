@@ -19,6 +19,11 @@ const VENDOR: NvidiaRoots = {
   rim: [{ anchor: NVIDIA_RIM_ROOT, simulated: false }],
 }
 
+/** Names roots by what is true of them: a caller's by its certificate, since another of the same key may have another window. */
+export function rootsKey(roots: readonly NvidiaRoot[]): string {
+  return roots.map(({ anchor }) => anchor.certificateSha256 ?? anchor.spkiSha256).join()
+}
+
 /** NVIDIA's roots and those that the caller named. NVIDIA's own keys stay what they are, whoever names them. */
 export function nvidiaRoots(trustAnchors: readonly Anchor[]): NvidiaRoots {
   if (trustAnchors.length === 0) return VENDOR

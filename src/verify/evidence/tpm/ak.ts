@@ -41,15 +41,23 @@ export async function attestationKey(spki: Uint8Array, tpmPublic: TpmPublic | nu
   return { kind, spki, spkiSha256: toHex(await crypto.digest('SHA-256', spki)), tpmPublic }
 }
 
-/** Every key that was given: as the TPM describes it, bare, or in a certificate of no authority. One with a description goes first. */
+/** Certificates of attestation keys among the collateral: every signature is tried under each. */
+const MAX_CERTIFIED = 32
+
+/**
+ * Every key that was given: as the TPM describes it, bare, or in a certificate of no authority. One with a description goes first.
+ * @throws AttestError `LIMIT_EXCEEDED`.
+ */
 export async function candidateKeys(
   { publics, keys }: TpmCompanions,
   certificates: readonly KnownCertificate[],
 ): Promise<readonly AttestationKey[]> {
   const found = [...publics.map((p) => attestationKey(p.spki, p)), ...keys.map((spki) => attestationKey(spki, null))]
   const bare = await Promise.all(found)
-  const certified = certificates.filter(isAkCertificate).map(({ spki }) => attestationKey(spki, null))
-  const all = [...bare, ...(await Promise.all(certified))]
+  const certified = certificates.filter(isAkCertificate)
+  if (certified.length > MAX_CERTIFIED)
+    throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_CERTIFIED} certificates of attestation keys`, { at: 'collateral' })
+  const all = [...bare, ...(await Promise.all(certified.map(({ spki }) => attestationKey(spki, null))))]
   return all.filter((key, i) => all.findIndex((k) => k.spkiSha256 === key.spkiSha256) === i)
 }
 

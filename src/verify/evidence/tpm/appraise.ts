@@ -31,6 +31,8 @@ export interface QuoteAppraisal {
   readonly checks: readonly Check[]
   readonly notChecked: readonly string[]
   readonly eventLog: PcrLogFindings | null
+  /** PCR values that the quote's digest confirms; nothing else may be compared or claimed. */
+  readonly banks: readonly PcrBank[]
 }
 
 /**
@@ -40,20 +42,23 @@ export interface QuoteAppraisal {
 export async function appraiseQuote(
   quote: TpmQuote,
   signature: TpmSignature | null,
-  { banks }: TpmCompanions,
+  { banks: given }: TpmCompanions,
   wanted: Wanted,
 ): Promise<QuoteAppraisal> {
   const { requirements, eventLogs, nonce } = wanted
   const checks: Check[] = [checkExtraData(quote), ...(nonce === null ? [] : [checkNonce(nonce, quote)]), ...checkSelections(quote)]
   const needsValues = requirements.pcrs !== undefined || eventLogs.length > 0
-  if (banks.length > 0 || needsValues) checks.push(await checkDigest(quote, signature, banks))
+  const digest = given.length > 0 || needsValues ? await checkDigest(quote, signature, given) : null
+  if (digest !== null) checks.push(digest)
+  // CVE-2022-0317 again: where some of the values are missing the digest is unknown, which a caller may allow, and the others are anybody's.
+  const banks = digest?.outcome === 'pass' ? given : []
   for (const [index, value] of Object.entries(requirements.pcrs ?? {})) checks.push(checkPcr(Number(index), value, quote, banks))
   checks.push(...checkClock(quote, requirements))
   const selection = trusted(quote)[0]
   const eventLog = eventLogs.length === 0 || selection === undefined ? null : await replayPcrLogs(eventLogs, selection, banks)
   if (eventLog !== null) checks.push(...eventLog.checks)
-  const notChecked = [...(banks.length === 0 && !needsValues ? ['pcr-values'] : []), ...(eventLog?.notChecked ?? ['event-log'])]
-  return { checks, notChecked, eventLog }
+  const notChecked = [...(digest === null ? ['pcr-values'] : []), ...(eventLog?.notChecked ?? ['event-log'])]
+  return { checks, notChecked, eventLog, banks }
 }
 
 /** A quote without data of the caller's could have been made at any time. */

@@ -70,7 +70,7 @@ export async function verifyTpmQuote(input: TpmInput): Promise<TpmResult> {
   const akFields = ak === null ? null : await describeAk(ak, vouched.certificate)
   return {
     parsed: tpmParsed(fields, akFields, appraisal),
-    claims: tpmClaims(fields, akFields, appraisal, vouched.simulated),
+    claims: tpmClaims(describeTpmQuote(quote, signature, appraisal.banks), akFields, appraisal, vouched.simulated),
     checks,
     notChecked: [...(tpmPublic === null ? ['ak-attributes'] : []), ...vouched.notChecked, ...appraisal.notChecked],
     forecast: () => ({ expiries: earliestFirst(vouched.dated), early: null }),

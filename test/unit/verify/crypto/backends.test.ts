@@ -86,6 +86,12 @@ describe.each(backends)('the $name backend', (backend) => {
       expect(await outcomeOf(() => backend.importPublicKey('rsa-pss-sha384', spki))).toBe('CERTIFICATE_MALFORMED')
     }
   })
+
+  it.each([512, 1024, 2040])('rejects an RSA key of %i bits: weak, and too short for some signatures', async (modulusLength) => {
+    const spki = spkiOf(generateKeyPairSync('rsa', { modulusLength }).publicKey)
+    for (const scheme of SCHEMES.filter((s) => kindOf(s) === 'rsa'))
+      expect(await outcomeOf(() => backend.importPublicKey(scheme, spki))).toBe('CERTIFICATE_MALFORMED')
+  })
 })
 
 describe('the two backends', () => {

@@ -165,6 +165,8 @@ describe('a DER reader', () => {
   it('splits values that lie side by side', async () => {
     expect(splitDer(fromHex('0201003000'), 'x').map(toHex)).toEqual(['020100', '3000'])
     expect(await outcomeOf(() => splitDer(fromHex('02010030'), 'x'))).toBe('DER_MALFORMED')
+    expect(splitDer(fromHex('0500'.repeat(64)), 'x')).toHaveLength(64)
+    expect(await outcomeOf(() => splitDer(fromHex('0500'.repeat(65)), 'x'))).toBe('LIMIT_EXCEEDED')
   })
 })
 

@@ -4,8 +4,8 @@ import { check, type Now, unknown } from '../../check.ts'
 import type { KnownRim } from '../../collateral.ts'
 import { isSignedBy } from '../../signed-by.ts'
 import { checkCertificateWindow, isWithin } from '../../windows.ts'
-import { establishPath, type PathFacts } from '../path.ts'
-import type { NvidiaRoot } from '../roots.ts'
+import { establishPath, type PathFacts, roomOf } from '../path.ts'
+import { type NvidiaRoot, rootsKey } from '../roots.ts'
 
 /** Which part of a device's firmware a manifest is about. */
 export type RimSource = 'driver' | 'vbios' | 'bios'
@@ -20,6 +20,8 @@ export interface RimFacts {
 
 /** Manifests of one version that are looked at: each costs signature checks. */
 const MAX_CANDIDATES = 8
+/** A golden value and the object that holds it, for the cache. */
+const VALUE_ROOM = 256
 
 /**
  * The manifest of this version among those given: the one that is for the product and trusted, if any is. Manifests are
@@ -44,8 +46,9 @@ export async function chooseRim(
 }
 
 function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
-  const key = `rim:${rim.sha256}:${roots.map((r) => r.anchor.spkiSha256).join()}`
-  return remember(cache, key, 0, async () => {
+  const key = `rim:${rim.sha256}:${rootsKey(roots)}`
+  const values = rim.measurements.reduce((room, { alternatives }) => room + alternatives.length * VALUE_ROOM, rim.tbs.length)
+  return remember(cache, key, values + roomOf(rim.chain), async () => {
     const [signer] = rim.chain
     const signed = signer !== undefined && (await isSignedBy(cache, rim, signer))
     return { rim, path: await establishPath(rim.chain, roots, cache), authentic: signed && rim.digestMatches }

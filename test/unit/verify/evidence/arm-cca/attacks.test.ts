@@ -18,6 +18,7 @@ import {
 } from '../../../../support/arm-cca.ts'
 import { cbor } from '../../../../support/cbor-writer.ts'
 import { coseKey, ecKey, sign1 } from '../../../../support/cose.ts'
+import { TestAk } from '../../../../support/tpm-maker.ts'
 
 const AT = new Date('2026-06-15T12:00:00Z')
 const CPAK = ecKey('P-384')
@@ -89,6 +90,13 @@ describe('a realm', () => {
     expect(verdict).toMatchObject({ decision: 'reject', authentic: false })
     expect(troubles(verdict)).toEqual(['chain.endorsement=unknown', 'signature.platform=unknown'])
     expect(exitCodeOf(verdict.checks)).toBe(6)
+  })
+
+  it('is not vouched for by a key that was named as a TPM’s: its owner can have it sign a token', async () => {
+    const ak = new TestAk('p384')
+    const cpak = { ...CPAK, privateKey: ak.privateKey, spki: ak.spki }
+    expect(await attack({ cpak }, { trustAnchors: [ak.publicArea()] })).toEqual(['chain.endorsement=unknown', 'signature.platform=unknown'])
+    expect(await attack({ cpak }, { trustAnchors: [ak.spki] })).toEqual([])
   })
 
   it('is not vouched for by collateral', async () => {

@@ -107,6 +107,15 @@ describe('attacks on an Azure confidential VM', () => {
     for (const vmpl of [1, 2, 3]) expect(troublesOf(await verify(snp(reportDataFor(runtime), runtime, vmpl)))).toEqual(['policy.vmpl=fail'])
   })
 
+  it('such a report, where the caller asks for that level of guests in general', async () => {
+    const more = { sevSnp: { vmpl: 2 } }
+    expect(troublesOf(await verify(snp(reportDataFor(runtime), runtime, 2), vtpm(), more))).toEqual([
+      'policy.vmpl=fail',
+      'policy.vmpl=fail',
+    ])
+    expect(troublesOf(await verify(genuine(), vtpm(), more))).toEqual(['policy.vmpl=fail'])
+  })
+
   it('something behind the hash in REPORT_DATA', async () => {
     const reportData = reportDataFor(runtime)
     reportData[63] = 1
@@ -120,6 +129,15 @@ describe('attacks on an Azure confidential VM', () => {
 
   it('hardware under a root that nobody trusts', async () => {
     expect(troublesOf(await verify(genuine(), vtpm(), { trustAnchors: [] }))).toContain('chain.issuer=fail')
+  })
+
+  it('a machine of Azure’s in place of the TPM whose key was named', async () => {
+    const { hcl, beside } = genuine()
+    const options = { format: 'tpm', collateral: [...beside, ...vtpm(), hcl], at: AT, nonce: NONCE, allowUnknown: [] } as const
+    const named = [platform.root.certificate, new TestAk('p256').publicArea()]
+    const verdict = await verifyEvidence(quote, { ...options, trustAnchors: named })
+    expect(verdict).toMatchObject({ decision: 'reject', format: 'tpm', authentic: false })
+    expect((await verifyEvidence(quote, { ...options, trustAnchors: [platform.root.certificate] })).decision).toBe('accept')
   })
 
   it('two quotes, or two reports, to choose from', async () => {

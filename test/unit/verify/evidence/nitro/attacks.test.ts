@@ -262,6 +262,10 @@ describe('what is asked of a document', () => {
     expect(await attack(unsigned, { nitro: { pcr8: new Uint8Array(48) } })).toEqual(['reference-values.pcr8=fail'])
   })
 
+  it('is not answered by a register that is absent', async () => {
+    expect(await attack({}, { nitro: { pcrs: [{ 0: pcrValue(0), 31: new Uint8Array() }] } })).toEqual(['reference-values.pcrs=fail'])
+  })
+
   it('is not answered by a field that is absent', async () => {
     expect(await attack({ payload: { nonce: null } }, { nonce: NONCE })).toEqual(['freshness.nonce=fail'])
     expect(await attack({ payload: { nonce: undefined } }, { nonce: NONCE })).toEqual(['freshness.nonce=fail'])

@@ -54,6 +54,31 @@ const fieldsOf = (kind: Kind): Fields => reportFields(deviceOf(kind), NONCE, kin
 const withOpaque = (kind: Kind, name: keyof typeof OPAQUE, value: Uint8Array | null): Fields['opaque'] =>
   fieldsOf(kind).opaque.flatMap((f) => (f.type !== OPAQUE[name] ? [f] : value === null ? [] : [{ type: f.type, value }]))
 
+/** Bytes that a value keeps alive. */
+function heldBy(value: unknown, seen: Set<unknown> = new Set()): number {
+  const held = ArrayBuffer.isView(value) ? value.buffer : value
+  if (typeof held !== 'object' || held === null || seen.has(held)) return 0
+  seen.add(held)
+  if (held instanceof ArrayBuffer) return held.byteLength
+  const members: readonly unknown[] = held instanceof Map ? [...held.values()] : Object.values(held)
+  return members.reduce((sum: number, member) => sum + heldBy(member, seen), 0)
+}
+
+describe('what a cache keeps of devices and manifests', () => {
+  it('stands for as many bytes as it keeps alive, so that nobody fills the memory with it', async () => {
+    const kept = new Map<string, { readonly value: unknown; readonly size: number }>()
+    const counting = {
+      get: (key: string) => kept.get(key)?.value,
+      set: (key: string, value: unknown, size: number): void => void kept.set(key, { value, size }),
+    }
+    const device = deviceOf('hopper')
+    await look(world, signedReport(device), [encodeChain(device.chain), ...endorsed.hopper], { cache: counting })
+    const entries = [...kept].filter(([key]) => /^(nvidia-chain|nvidia-path|rim):/.test(key))
+    expect(entries.length).toBeGreaterThanOrEqual(5)
+    for (const [key, { value, size }] of entries) expect([key, heldBy(value) <= size]).toEqual([key, true])
+  })
+})
+
 describe.each(KINDS)('a simulated device (%s)', (kind) => {
   it('passes the strict default with manifests, OCSP answers and nonce, and says that it is simulated', async () => {
     const verdict = await look(world, signedReport(deviceOf(kind)), [encodeChain(deviceOf(kind).chain), ...endorsed[kind]])

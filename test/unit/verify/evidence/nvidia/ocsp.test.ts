@@ -106,6 +106,26 @@ describe('an OCSP answer', () => {
     expect(await judge([makeOcsp(subject, issuer, delegate, { status: revoked('20260501000000Z', 1) })], {}, true)).toBe(FAIL)
   })
 
+  it('that announces a revocation for good is no hold', async () => {
+    const announced = makeOcsp(subject, issuer, delegate, { status: revoked('20260601000001Z', 1) })
+    expect(await judge([announced], {}, true)).toBe(FAIL)
+  })
+
+  it('that says revoked is not crowded out by a row of others', async () => {
+    const status = revoked('20260501000000Z', 1)
+    const old = Array.from({ length: 16 }, (_, i) => makeOcsp(subject, issuer, delegate, { thisUpdate: `202605312000${10 + i}Z` }))
+    const answers = [...old, makeOcsp(subject, issuer, delegate, { status })]
+    expect(await outcomeOf(() => judge(answers))).toBe('LIMIT_EXCEEDED')
+    expect(await outcomeOf(() => judge(old))).toBe('accepted')
+  })
+
+  it('is not looked for among any number of others with its serial number', async () => {
+    const others = Array.from({ length: 17 }, (_, i) =>
+      makeOcsp(subject, issuer, delegate, { namedIssuer: root, thisUpdate: `202605312000${10 + i}Z` }),
+    )
+    expect(await outcomeOf(() => judge(others))).toBe('LIMIT_EXCEEDED')
+  })
+
   it('that says revoked is not outdone by one that says good', async () => {
     const good = makeOcsp(subject, issuer, delegate, { thisUpdate: '20260531200000Z' })
     expect(await judge([good, makeOcsp(subject, issuer, delegate, { status: revoked('20260501000000Z', 1) })])).toBe(FAIL)

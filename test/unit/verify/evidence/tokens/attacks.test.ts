@@ -216,6 +216,7 @@ describe('a token of Intel Trust Authority', () => {
     ['about a platform that is out of date', itaClaims({ attester_tcb_status: 'OutOfDate' }), ['tcb.status=fail']],
     ['that says nothing of the TCB', itaClaims({ attester_tcb_status: undefined }), ['tcb.status=unknown']],
     ['with a policy that did not match', itaClaims({}, { policy_ids_unmatched: [{ id: '1' }] }), ['policy.matched=fail']],
+    ['with one, said among the claims of the TEE', itaClaims({ policy_ids_unmatched: [{ id: '1' }] }), ['policy.matched=fail']],
     ['of another issuer', itaClaims({}, { iss: 'https://portal.trustauthority.intel.com.attacker.example' }), ['policy.issuer=fail']],
     ['about no TEE', { iss: 'https://portal.trustauthority.intel.com', ...TIMES, attester_type: 'TPM' }, ['EVIDENCE_UNSUPPORTED']],
     ['with a short measurement', itaClaims({ tdx_mrtd: 'a1' }), ['DOCUMENT_INVALID']],

@@ -16,6 +16,7 @@ import {
   troublesOf,
   verifyTpm,
 } from '../../../../support/tpm-maker.ts'
+import { TpmAuthority } from '../../../../support/tpm-pki.ts'
 
 const ak = new TestAk('p256')
 
@@ -158,6 +159,28 @@ describe('attacks on a TPM quote', () => {
     const quote = attest()
     const keys = Array.from({ length: 9 }, () => new TestAk('p256').publicArea())
     expect(await verifyTpm(quote, keys)).toMatchObject({ decision: 'reject', error: { code: 'LIMIT_EXCEEDED' } })
+  })
+
+  it('more certificates of attestation keys than anybody needs', async () => {
+    const quote = attest()
+    const authority = await TpmAuthority.create()
+    const certificates = await Promise.all(Array.from({ length: 33 }, () => authority.certify(new TestAk('p256'))))
+    expect(await verifyTpm(quote, certificates)).toMatchObject({ decision: 'reject', error: { code: 'LIMIT_EXCEEDED' } })
+  })
+
+  it('PCR values that nobody quoted, too few of them to be held against the digest', async () => {
+    const wanted = pcrValue('sha256', 9)
+    const forged = utf8(JSON.stringify({ 0: toHex(wanted) }))
+    const allowUnknown = ['binding'] as const
+    expect(await withFields({}, { tpm: { pcrs: { 0: wanted } }, allowUnknown }, forged)).toEqual(['reference-values.pcr0=fail'])
+    const quote = attest()
+    const evidence = [ak.sign(quote), forged, ak.publicArea()]
+    const verdict = await verifyTpm(quote, evidence, { trustAnchors: [ak.publicArea()], allowUnknown })
+    expect(verdict).toMatchObject({
+      decision: 'accept',
+      parsed: { pcrs: { sha256: { 0: toHex(wanted) } } },
+      claims: { pcrs: null },
+    })
   })
 
   it('a trust anchor that is no key', async () => {
