@@ -238,6 +238,7 @@ describe('names', () => {
         cpuSvn: hex(16),
         pceSvn: hex(2),
         pceId: hex(2),
+        ppidDigest: hex(32),
       }),
     )
     fc.assert(
