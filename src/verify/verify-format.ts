@@ -23,7 +23,7 @@ import type { TdxClaims, TdxParsed } from './evidence/tdx/claims.ts'
 import { type TdxResult, verifyTdxQuote } from './evidence/tdx/verify.ts'
 import type { TokenClaims, TokenParsed } from './evidence/tokens/claims.ts'
 import type { TokenResult } from './evidence/tokens/types.ts'
-import { isTokenFormat, verifyToken } from './evidence/tokens/verify.ts'
+import { verifyToken } from './evidence/tokens/verify.ts'
 import { tpmTrust } from './evidence/tpm/chain.ts'
 import type { TpmClaims, TpmParsed } from './evidence/tpm/claims.ts'
 import { type TpmResult, verifyTpmQuote } from './evidence/tpm/verify.ts'
@@ -130,10 +130,12 @@ export function verifyFormat(format: Format, evidence: Uint8Array, loaded: Loade
       const { tpm: requirements = NONE, eventLogs = NO_LOGS } = options
       return verifyTpmQuote({ quote: evidence, collateral, trust: tpmTrust(anchors), now: nowAt(at), requirements, eventLogs, ...common })
     }
-    default:
-      if (isTokenFormat(format))
-        return verifyToken(format, { token: evidence, keys, now: nowAt(at), requirements: options.tokens ?? NONE, ...common })
-      throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
+    case 'nras-eat':
+    case 'ita-jwt':
+    case 'maa-jwt':
+      return verifyToken(format, { token: evidence, keys, now: nowAt(at), requirements: options.tokens ?? NONE, ...common })
+    case 'bundle':
+      throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
   }
 }
 

@@ -40,8 +40,8 @@ export async function issue(name: string, use: Use, issuer?: Holder, window: Par
     ...WINDOW,
     ...window,
     signingAlgorithm: P384,
-    signingKey: (issuer ?? { keys }).keys.privateKey as CryptoKey,
-    publicKey: keys.publicKey as CryptoKey,
+    signingKey: (issuer ?? { keys }).keys.privateKey,
+    publicKey: keys.publicKey,
     extensions: [
       new BasicConstraintsExtension(use === 'authority', undefined, true),
       new KeyUsagesExtension(use === 'authority' ? certSign : KeyUsageFlags.digitalSignature, true),

@@ -45,7 +45,7 @@ export function conclude<P, C>(findings: Findings<P, C>, allow: readonly Group[]
       error: errorOf(checks),
     }
   }
-  return new Accepted<P, C>(findings, checks) as Verdict<P, C>
+  return new Accepted<P, C>(findings, checks)
 }
 
 /**

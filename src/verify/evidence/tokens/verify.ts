@@ -5,16 +5,12 @@ import { MAA } from './maa.ts'
 import { verifyNras } from './nras.ts'
 import type { TokenInput, TokenResult } from './types.ts'
 
-export type TokenFormat = Extract<Format, 'nras-eat' | 'ita-jwt' | 'maa-jwt'>
+type TokenFormat = Extract<Format, 'nras-eat' | 'ita-jwt' | 'maa-jwt'>
 
 const VERIFIERS: Readonly<Record<TokenFormat, (input: TokenInput) => Promise<TokenResult>>> = {
   'nras-eat': verifyNras,
   'ita-jwt': (input) => verifyCpuToken(ITA, input),
   'maa-jwt': (input) => verifyCpuToken(MAA, input),
-}
-
-export function isTokenFormat(format: Format): format is TokenFormat {
-  return Object.hasOwn(VERIFIERS, format)
 }
 
 /**
