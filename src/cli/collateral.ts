@@ -46,7 +46,7 @@ export async function fetchCollateral(output: Output, options: FetchOptions, fol
     const failed = [...failures].map(([name, { code, message }]) => ({ name, code, message }))
     output.answer({ answers, failed }, [
       ...lines(answers),
-      ...failed.map((f) => output.paint.bad(`failed  ${f.message}`)),
+      ...failed.map((f) => output.paint.bad(`failed  ${shortName(f.message)}`)),
       ...(failed.length === 0 ? [] : ['fix: try again later, or import a bundle (sealgate collateral import).']),
     ])
     return failed.length === 0 ? 0 : 6
@@ -57,7 +57,7 @@ export function exportCollateral(output: Output, options: FolderChoice, folder: 
   return withFolder(output, folder, options, async ({ service }) => {
     const answers = (await service.list()).filter((l) => l.freshness !== 'expired').map(shown)
     await writeNew(file, await service.export(), PUBLIC)
-    output.answer({ file, answers }, [`${answers.length} answers are in ${file}.`])
+    output.answer({ file, answers }, [`In ${file}: ${countText(answers.length)}.`])
   })
 }
 
@@ -75,7 +75,7 @@ export async function importCollateral(output: Output, options: FolderChoice, fo
     for (const file of files.filter((f) => looksLikeBundle(f.bytes))) take(await service.import(file.bytes))
     if (loose.length > 0) take(await service.seed(loose.map((f) => f.bytes)))
     const human = [
-      `${taken.length} answers were verified and taken over.`,
+      `Verified and taken over: ${countText(taken.length)}.`,
       ...left.map((name) => output.paint.warn(`left  ${name}: out of date, or older than what is there`)),
     ]
     output.answer({ taken, left }, human)
@@ -153,9 +153,13 @@ function lines(answers: readonly Shown[]): readonly string[] {
   return table(answers.map((a) => [a.freshness, `until ${a.expires}`, shortName(a.name)]))
 }
 
+function countText(answers: number): string {
+  return answers === 1 ? '1 answer' : `${answers} answers`
+}
+
 /** The id of a chip has 128 digits. */
-function shortName(name: string): string {
-  return name.replace(/[0-9a-f]{33,}/, (id) => `${id.slice(0, 16)}…`)
+function shortName(text: string): string {
+  return text.replace(/[0-9a-f]{33,}/, (id) => `${id.slice(0, 16)}…`)
 }
 
 function instant(ms: number): string {

@@ -43,8 +43,8 @@ function earlyLines({ status, tcbEvaluationDataNumber, changes, from, reasons }:
   const number = `evaluation ${tcbEvaluationDataNumber}`
   if (!changes) return [`  early TCB info (${number}): no change, ${status}`]
   if (status === 'UpToDate') return [`  early TCB info (${number}): becomes UpToDate by ${from}`]
-  const because = reasons.length === 0 ? '' : ` because ${reasons.map((r) => r.replace(', needs ', ' and needs ')).join('; ')}`
-  return [paint.warn(`  early TCB info (${number}): fails from ${from} (${whenText(from, at)}), ${status},${because}`)]
+  const because = reasons.length === 0 ? '' : `, because ${reasons.map((r) => r.replace(', needs ', ' and needs ')).join('; ')}`
+  return [paint.warn(`  early TCB info (${number}): fails from ${from} (${whenText(from, at)}), ${status}${because}`)]
 }
 
 /** Of a distinguished name its CN: people know who Intel and AMD are. */

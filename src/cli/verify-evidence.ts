@@ -4,8 +4,10 @@ import { parseBinding } from '../verify/documents/binding.ts'
 import { parseEvidenceBundle } from '../verify/documents/evidence-bundle.ts'
 import { type Policy, parsePolicy } from '../verify/documents/policy.ts'
 import { AttestError } from '../verify/errors.ts'
+import { createVerifyCache } from '../verify/evidence/cache.ts'
 import { check } from '../verify/evidence/check.ts'
-import { MAX_COLLATERAL_SIZE } from '../verify/evidence/collateral.ts'
+import { loadCollateral, MAX_COLLATERAL_SIZE } from '../verify/evidence/collateral.ts'
+import { oldestTime } from '../verify/evidence/collateral-time.ts'
 import { conclude, isInputError, rejectMalformed } from '../verify/evidence/conclude.ts'
 import type { Forecast } from '../verify/evidence/forecast.ts'
 import { MAX_EVENT_LOG_SIZE } from '../verify/evidence/tdx/event-log/tcg-log.ts'
@@ -58,7 +60,7 @@ export async function verifyFile(output: Output, file: string, options: VerifyCo
   if (options.eventLog !== undefined && !REPLAYED.includes(found.format)) {
     throw new AttestError('EVIDENCE_UNSUPPORTED', `no event log is replayed for ${found.format} evidence`, { at: '--event-log' })
   }
-  const verdict = withPaths(policy === null ? found : byPolicy(found, policy, request), { collateral, early })
+  const verdict = withPaths(policy === null ? found : await byPolicy(found, policy, request), { collateral, early })
   const outlook: Outlook = { at: request.at, forecast: found.forecast, isEarlyGiven: early.length > 0 }
   output.answer(documentOf(verdict, found.forecast), verdictLines(verdict, outlook, output.paint))
   return exitCodeOf(verdict.checks)
@@ -90,17 +92,19 @@ function byMeasurement(verdict: AnyVerdict, measurement: Uint8Array, allow: read
 }
 
 /** A policy is asked about verified claims alone. Bare evidence is bound to nothing and says nothing of a place. */
-function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown }: Request): AnyVerdict {
+async function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown, collateral }: Request): Promise<AnyVerdict> {
   if (verdict.decision === 'reject') return { ...verdict, notChecked: [...verdict.notChecked, 'policy'] }
   const { format, claims } = verdict
   if ('cpu' in claims) return widen(verdict, appraisePolicy(claims, policy, at), allowUnknown)
-  if (isCpuClaims(format, claims)) return widen(verdict, appraisePolicy(appraisedOf(claims), policy, at), allowUnknown)
+  if (isCpuClaims(format, claims)) return widen(verdict, appraisePolicy(await appraisedOf(claims, collateral), policy, at), allowUnknown)
   return widen(verdict, [check('policy.evidence', false, 'evidence of a machine, or a bundle with it', format)], allowUnknown)
 }
 
 /** This is only asked of evidence that verified. */
-function appraisedOf(claims: Verified<CpuClaims>): Verified<AppraisedClaims> {
-  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime: null }
+async function appraisedOf(claims: Verified<CpuClaims>, collateral: readonly Uint8Array[]): Promise<Verified<AppraisedClaims>> {
+  const items = collateral.map((bytes, i) => ({ name: `collateral[${i}]`, bytes }))
+  const collateralTime = oldestTime(await loadCollateral(items, createVerifyCache()))
+  const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime }
   return { ...bare, ...claims, cpu: claims } as unknown as Verified<AppraisedClaims>
 }
 

@@ -14,6 +14,7 @@ import { importKey } from '../../verify/evidence/signed-by.ts'
 import type { Format } from '../../verify/evidence/types.ts'
 import { unwrapEvidence } from '../../verify/evidence/unwrap.ts'
 import type { AmdProduct } from '../../verify/trust/amd.ts'
+import { sha256Hex } from './disk.ts'
 import type { Item } from './items.ts'
 import { nameOf, type PckCa, type Question, type Update } from './questions.ts'
 
@@ -81,9 +82,11 @@ function pckQuestion({ certificationType, certificationData: data, header }: Quo
   const size = PPID_SIZE[certificationType]
   if (size === undefined || data.length !== size + TAIL_SIZE) return null
   const tail = data.subarray(size)
+  const ppid = certificationType === CERTIFICATION.ppidRsa3072 ? data.subarray(0, size) : new Uint8Array()
   return {
     kind: 'pck',
-    encryptedPpid: certificationType === CERTIFICATION.ppidRsa3072 ? toHex(data.subarray(0, size)) : '',
+    encryptedPpid: toHex(ppid),
+    ppidDigest: sha256Hex(ppid),
     qeId: toHex(header.userData.subarray(0, 16)),
     cpuSvn: toHex(tail.subarray(0, 16)),
     pceSvn: toHex(tail.subarray(16, 18)),

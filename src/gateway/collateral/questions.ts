@@ -14,6 +14,8 @@ export interface PckLookup {
   readonly cpuSvn: string
   readonly pceSvn: string
   readonly pceId: string
+  /** SHA-256 of the encrypted PPID: Intel's service looks at nothing else, and no host may ask in the name of another. */
+  readonly ppidDigest: string
 }
 
 /** One thing that a vendor can be asked for. */
@@ -21,7 +23,7 @@ export type Question =
   | { readonly kind: 'vcek'; readonly product: AmdProduct; readonly hwId: string; readonly tcb: string }
   | { readonly kind: 'amd-chain'; readonly signer: VekSigner; readonly product: AmdProduct }
   | { readonly kind: 'amd-crl'; readonly signer: VekSigner; readonly product: AmdProduct }
-  /** `encryptedPpid` is made anew each time that a platform is asked for it, so it is no part of the name. */
+  /** `encryptedPpid` is too long for a name, which holds its digest. */
   | ({ readonly kind: 'pck'; readonly encryptedPpid: string } & PckLookup)
   | { readonly kind: 'pck-crl'; readonly ca: PckCa }
   | { readonly kind: 'root-crl' }
@@ -38,7 +40,7 @@ export function nameOf(question: Question): string {
     case 'amd-crl':
       return `amd/crl/${question.signer}/${question.product}`
     case 'pck':
-      return `intel/pck/${question.qeId}/${question.cpuSvn}/${question.pceSvn}/${question.pceId}`
+      return `intel/pck/${question.qeId}/${question.cpuSvn}/${question.pceSvn}/${question.pceId}/${question.ppidDigest}`
     case 'pck-crl':
       return `intel/pck-crl/${question.ca}`
     case 'root-crl':
@@ -68,8 +70,10 @@ const FORMS: readonly (readonly [RegExp, (parts: readonly string[]) => Question]
     ([signer, product]) => ({ kind: 'amd-crl', signer: signer as VekSigner, product: product as AmdProduct }),
   ],
   [
-    /^intel\/pck\/([0-9a-f]{32})\/([0-9a-f]{32})\/([0-9a-f]{4})\/([0-9a-f]{4})$/,
-    ([qeId = '', cpuSvn = '', pceSvn = '', pceId = '']) => ({ kind: 'pck', encryptedPpid: '', qeId, cpuSvn, pceSvn, pceId }),
+    /^intel\/pck\/([0-9a-f]{32})\/([0-9a-f]{32})\/([0-9a-f]{4})\/([0-9a-f]{4})\/([0-9a-f]{64})$/,
+    ([qeId = '', cpuSvn = '', pceSvn = '', pceId = '', ppidDigest = '']) => {
+      return { kind: 'pck', encryptedPpid: '', qeId, cpuSvn, pceSvn, pceId, ppidDigest }
+    },
   ],
   [/^intel\/pck-crl\/(processor|platform)$/, ([ca]) => ({ kind: 'pck-crl', ca: ca as PckCa })],
   [/^intel\/root-crl$/, () => ({ kind: 'root-crl' })],

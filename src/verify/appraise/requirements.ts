@@ -6,8 +6,12 @@ import { appraiseTd } from '../evidence/tdx/appraise.ts'
 import type { Check } from '../verdict.ts'
 import type { CpuClaims } from '../verify-format.ts'
 
-/** What a policy asks of the CPU's evidence by its kind. Requirements for other kinds are not asked; none is the strict default. */
-export function appraiseRequirements(cpu: CpuClaims, { sevSnp = {}, tdx = {}, sgx = {} }: Requirements): readonly Check[] {
+/**
+ * What a policy asks of the CPU's evidence by its kind. Requirements for other kinds are not asked; none is the strict default.
+ * An Azure confidential VM is asked what the hardware under its paravisor is asked anywhere else: without it the VM proves nothing.
+ */
+export function appraiseRequirements(cpu: CpuClaims, requirements: Requirements): readonly Check[] {
+  const { sevSnp = {}, tdx = {}, sgx = {} } = requirements
   switch (cpu.tee) {
     case 'sev-snp':
       return appraiseSnp(cpu, sevSnp)
@@ -19,7 +23,8 @@ export function appraiseRequirements(cpu: CpuClaims, { sevSnp = {}, tdx = {}, sg
     case 'arm-cca':
     case 'arm-psa':
     case 'tpm':
-    case 'azure-cvm':
       return []
+    case 'azure-cvm':
+      return cpu.hardware === null ? [] : appraiseRequirements(cpu.hardware, requirements)
   }
 }

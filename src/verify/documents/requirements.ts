@@ -44,6 +44,7 @@ function bitsField<N extends string>(
   const list = setField(z.enum(names as readonly [N, ...N[]]) as unknown as z.ZodType<N>, names.length)
   return z
     .strictObject({ required: list.exactOptional(), forbidden: list.exactOptional() })
+    .refine(({ required = [], forbidden = [] }) => required.length + forbidden.length > 0, { error: 'asks for no bit' })
     .refine(({ required = [], forbidden = [] }) => !required.some((name) => forbidden.includes(name)), {
       error: 'a bit cannot be required and forbidden',
     })
@@ -61,11 +62,13 @@ const levelsField = z.strictObject({
   microcode: byte.exactOptional(),
 })
 const { fmc: _, ...beforeTurin } = levelsField.shape
-const beforeTurinField = z.strictObject(beforeTurin)
+const isFloor = (levels: object): boolean => Object.keys(levels).length > 0
+const noFloor = { error: 'asks for no level' }
+const beforeTurinField = z.strictObject(beforeTurin).refine(isFloor, noFloor)
 const floorField = z.strictObject({
   Milan: beforeTurinField.exactOptional(),
   Genoa: beforeTurinField.exactOptional(),
-  Turin: levelsField.exactOptional(),
+  Turin: levelsField.refine(isFloor, noFloor).exactOptional(),
 })
 
 const GUEST_POLICY = Object.keys(POLICY_BIT).filter((name): name is GuestPolicyName => name !== 'reserved1')

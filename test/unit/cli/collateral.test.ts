@@ -69,7 +69,10 @@ describe('sealgate collateral', () => {
 
   it('carries a bundle to a folder without a network', async () => {
     await run('collateral', 'fetch', at('a'), at('report.bin'), '--amd-kds', kds.url, ...trust)
-    expect((await run('collateral', 'export', at('a'), at('bundle.json'), ...trust)).code).toBe(0)
+    expect(await run('collateral', 'export', at('a'), at('bundle.json'), ...trust)).toMatchObject({
+      code: 0,
+      text: `In ${at('bundle.json')}: 3 answers.\n`,
+    })
     await kds.stop()
     expect(await run('collateral', 'import', at('b'), at('bundle.json'), ...trust)).toMatchObject({ code: 0 })
     const shown = await run('collateral', 'show', at('b'), ...trust)
@@ -83,6 +86,8 @@ describe('sealgate collateral', () => {
     const { code, json } = await run('collateral', 'fetch', at('certs'), at('report.bin'), '--amd-kds', kds.url, ...trust, '--json')
     expect(code).toBe(6)
     expect(json?.failed?.map((f) => f.code)).toEqual(['COLLATERAL_MISSING', 'COLLATERAL_MISSING'])
+    const { text } = await run('collateral', 'fetch', at('certs'), at('report.bin'), '--amd-kds', kds.url, ...trust)
+    expect(text).toMatch(/failed {2}amd\/vcek\/Genoa\/[0-9a-f]{16}…\/[0-9a-f]{16}: /)
   })
 
   it('imports nothing that no trusted root signed, and ends in 4', async () => {

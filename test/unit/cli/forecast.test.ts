@@ -96,6 +96,13 @@ describe('the forecast in words', () => {
     expect(forecastLines({ expiries: [], early: null }, at, false, paint)).toEqual([])
   })
 
+  it('says when early TCB info makes things worse, and why as far as it is known', () => {
+    const early = { status: 'OutOfDate', tcbEvaluationDataNumber: 9, changes: true, from: '2026-06-25T12:00:00Z', reasons: [] } as const
+    expect(forecastLines({ expiries: [], early }, at, true, paint)[1]).toBe(
+      '  early TCB info (evaluation 9): fails from 2026-06-25T12:00:00Z (in 10 days), OutOfDate',
+    )
+  })
+
   it('says when early TCB info makes things better', () => {
     const early = { status: 'UpToDate', tcbEvaluationDataNumber: 9, changes: true, from: '2026-07-01T00:00:00Z', reasons: [] } as const
     expect(forecastLines({ expiries: [], early }, at, true, paint)[1]).toBe(

@@ -6,10 +6,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { register } from '../../../src/cli/commands/verify.ts'
 import { attest } from '../../../src/sim/index.ts'
 import { toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
-import { encodePolicy } from '../../../src/verify/documents/policy.ts'
+import { encodePolicy, type Policy } from '../../../src/verify/documents/policy.ts'
+import type { Requirements } from '../../../src/verify/documents/requirements.ts'
 import type { SnpRequirements } from '../../../src/verify/evidence/sev-snp/requirements.ts'
 import type { Check } from '../../../src/verify/verdict.ts'
 import { certificateTable, GUID } from '../../support/certificate-table.ts'
+import { collateralOf, SimulatedIntel } from '../../support/intel.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
 import { type Ran, runCommand } from './run-command.ts'
 
@@ -48,18 +50,22 @@ const json = async (...args: readonly string[]): Promise<{ code: number; documen
 }
 
 function policyFor(value: string, sevSnp: SnpRequirements = {}): Uint8Array {
-  return encodePolicy({
+  return encodePolicy(policyOf('sev-snp', value, { sevSnp }, 365))
+}
+
+function policyOf(tee: string, value: string, requirements: Requirements, collateralDays: number): Policy {
+  return {
     v: 1,
-    appraisal: { tees: ['sev-snp'], allowSimulated: true, measurements: [{ tee: 'sev-snp', value }], allowUnknown: [], sevSnp },
+    appraisal: { tees: [tee], allowSimulated: true, measurements: [{ tee, value }], allowUnknown: [], ...requirements },
     log: { origin: 'log.example', key: 'log.example+00000000+AA' },
     witnessing: { mode: 'none' },
-    maximumAge: { checkpointSeconds: 3600, collateralSeconds: 365 * 24 * 3600 },
+    maximumAge: { checkpointSeconds: 3600, collateralSeconds: collateralDays * 24 * 3600 },
     minimumTcbEvaluationDataNumber: null,
     minimumGrades: { binding: 'none', placement: 'none' },
     runners: ['docker'],
     suites: ['MLKEM768-X25519,HKDF-SHA256,AES-256-GCM'],
     cedar: '',
-  })
+  }
 }
 
 describe('sealgate verify', () => {
@@ -179,6 +185,23 @@ describe('sealgate verify', () => {
     expect(unmet).toMatchObject({ code: 5, document: { decision: 'reject', error: { code: 'EVIDENCE_REJECTED' } } })
     const checks = unmet.document.checks as readonly Check[]
     expect(checks.filter((c) => c.outcome !== 'pass')).toEqual([{ rule: 'policy.product', outcome: 'fail', want: 'Turin', got: 'Genoa' }])
+  })
+
+  it('holds the collateral of a bare quote against the age that a policy allows', async () => {
+    const made = await new SimulatedIntel().make('sgx')
+    writeFileSync(file('quote.bin'), made.quote)
+    writeFileSync(file('intel.der'), made.root)
+    writeFileSync(file('intel.json'), collateralOf(made)[0] ?? '')
+    const asked = ['--collateral', file('intel.json'), '--trust-anchor', file('intel.der'), '--at', '2026-06-15T12:00:00Z']
+    const withAge = async (days: number): Promise<{ code: number; document: Record<string, unknown> }> => {
+      writeFileSync(file('age.json'), encodePolicy(policyOf('sgx', 'e1'.repeat(32), {}, days)))
+      return json(file('quote.bin'), ...asked, '--policy', file('age.json'))
+    }
+    expect((await withAge(15)).code).toBe(0)
+    expect(await withAge(14)).toMatchObject({
+      code: 5,
+      document: { error: { message: 'freshness.collateral-age: want at most 1209600 s old; got 1252800 s old' } },
+    })
   })
 
   it('lets a masked CHIP_ID pass only where the policy says so', async () => {

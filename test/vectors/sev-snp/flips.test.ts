@@ -4,6 +4,7 @@ import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
 import { REPORT_SIZE, SIGNED_SIZE } from '../../../src/verify/evidence/sev-snp/layout.ts'
 import type { VerifyOptions } from '../../../src/verify/evidence/types.ts'
 import { verifyEvidence } from '../../../src/verify/verify-evidence.ts'
+import { truncationErrors } from '../../support/damage.ts'
 import { simulatedPlatform } from '../../support/simulated-platform.ts'
 import { vectorsFolder } from '../../support/vectors.ts'
 import { collateralOf, evidenceOf, loadCases } from './cases.ts'
@@ -18,15 +19,6 @@ async function acceptedFlips(report: Uint8Array, bytes: number, options: VerifyO
     if (verdict.decision === 'accept') accepted.push(bit)
   }
   return accepted
-}
-
-async function truncationErrors(report: Uint8Array, options: VerifyOptions): Promise<ReadonlySet<string>> {
-  const codes = new Set<string>()
-  for (let size = 0; size < report.length; size++) {
-    const verdict = await verifyEvidence(report.subarray(0, size), options)
-    codes.add(verdict.decision === 'reject' ? (verdict.error?.code ?? 'no error') : 'accepted')
-  }
-  return codes
 }
 
 const folder = vectorsFolder('sev-snp')
@@ -58,7 +50,7 @@ describe.skipIf(folder === null)('a real SEV-SNP report', () => {
   })
 
   it('is refused with a typed error when it is cut off anywhere', async () => {
-    expect([...(await truncationErrors(report, options))].sort()).toEqual(['EVIDENCE_TRUNCATED'])
+    expect(await truncationErrors(report, options)).toEqual(['EVIDENCE_TRUNCATED'])
   })
 })
 
@@ -81,9 +73,6 @@ describe('a simulated SEV-SNP report', () => {
   })
 
   it('is refused with a typed error when it is cut off anywhere', async () => {
-    expect([...(await truncationErrors(report, { ...options, format: 'auto' }))].sort()).toEqual([
-      'EVIDENCE_TRUNCATED',
-      'EVIDENCE_UNRECOGNIZED',
-    ])
+    expect(await truncationErrors(report, { ...options, format: 'auto' })).toEqual(['EVIDENCE_TRUNCATED', 'EVIDENCE_UNRECOGNIZED'])
   })
 })

@@ -3,8 +3,8 @@ import type { SvnLevel, TcbInfo, TcbLevel } from './tcb-info.ts'
 import { findModule, type PlatformSvns } from './tcb-status.ts'
 
 /**
- * What keeps a platform off the lowest level that is up to date, in words: `SGX component 8 is 5, needs 6`. Empty when every
- * part is up to date, and when nothing is for this model.
+ * What keeps a platform off the lowest level that is up to date, in words: `SGX component 8 is 5, needs 6`. For some models none
+ * is (all need hardening or configuration): then off the lowest that is not out of date. Empty when every part reaches it.
  */
 export function explainTcb(svns: PlatformSvns, info: TcbInfo, identity: QeIdentity): readonly string[] {
   const level = lowest(info.tcbLevels)
@@ -43,5 +43,6 @@ function explainSvn(name: string, have: number, levels: readonly SvnLevel[]): re
 
 /** Levels come highest first. */
 function lowest<T extends { readonly status: string }>(levels: readonly T[]): T | null {
-  return levels.findLast((level) => level.status === 'UpToDate') ?? null
+  const best = levels.findLast((level) => level.status === 'UpToDate')
+  return best ?? levels.findLast((level) => !/^(?:OutOfDate|Revoked)/.test(level.status)) ?? null
 }

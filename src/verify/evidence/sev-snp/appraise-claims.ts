@@ -45,9 +45,9 @@ function levelChecks(report: SnpParsed, wanted: SnpRequirements): readonly Check
 }
 
 function floorCheck(rule: Check['rule'], floors: TcbFloor, { product }: SnpParsed, tcb: TcbVersion): Check {
-  const floor = product === null ? undefined : floors[product]
-  if (floor === undefined) return check(rule, false, 'a product with a floor', product ?? 'unknown product')
+  const floor = (product === null ? undefined : floors[product]) ?? {}
   const names = Object.keys(floor) as (keyof TcbVersion)[]
+  if (names.length === 0) return check(rule, false, 'a product with a floor', product ?? 'unknown product')
   const enough = names.every((name) => (tcb[name] ?? -1) >= (floor[name] ?? 0))
   return check(rule, enough, names.map((n) => `${n} >= ${floor[n]}`).join(', '), tcbText(tcb))
 }

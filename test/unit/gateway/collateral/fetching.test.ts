@@ -8,6 +8,7 @@ import { createHttpGet } from '../../../../src/gateway/collateral/http.ts'
 import { nameOf, questionOf } from '../../../../src/gateway/collateral/questions.ts'
 import type { CollateralService } from '../../../../src/gateway/collateral/service.ts'
 import { reissueCrl } from '../../../../src/sim/index.ts'
+import type { AttestError } from '../../../../src/verify/errors.ts'
 import { TestClock } from '../../../support/test-clock.ts'
 import { simulatedKds, type VendorAnswer, VendorServer } from '../../../support/vendor-servers.ts'
 import { CollateralWorld, CRL, genoa, turin, vcekOf } from './world.ts'
@@ -44,6 +45,20 @@ describe('a fetch', () => {
     const outcomes = await Promise.allSettled([service.ask(CRL), service.ask(CRL)])
     expect(outcomes.map((o) => o.status)).toEqual(['rejected', 'rejected'])
     expect(kds.requests).toHaveLength(1)
+  })
+
+  it('is one of sixteen at the most, since hosts choose what is asked for', async () => {
+    let go = (): void => {}
+    kds.hold = new Promise((resolve) => {
+      go = resolve
+    })
+    const questions = Array.from({ length: 17 }, (_, i) => ({ ...vcekOf(genoa), tcb: `${i}`.padStart(16, '0') }))
+    const asked = Promise.allSettled(questions.map((question) => service.ask(question)))
+    while (kds.requests.length < 16) await new Promise((resolve) => setImmediate(resolve))
+    go()
+    const reasons = (await asked).map((o) => (o.status === 'rejected' ? (o.reason as AttestError).message.replace(/^.*: /, '') : ''))
+    expect(kds.requests).toHaveLength(16)
+    expect(reasons.filter((text) => text === 'too many fetches are under way')).toHaveLength(1)
   })
 
   it('ends after the time that is set for it', async () => {
@@ -238,6 +253,7 @@ describe('names', () => {
         cpuSvn: hex(16),
         pceSvn: hex(2),
         pceId: hex(2),
+        ppidDigest: hex(32),
       }),
     )
     fc.assert(

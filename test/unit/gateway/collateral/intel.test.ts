@@ -8,12 +8,13 @@ import { loadCollateral } from '../../../../src/verify/evidence/collateral.ts'
 import { parseQuote } from '../../../../src/verify/evidence/dcap/quote.ts'
 import { verifyQuote } from '../../../../src/verify/evidence/dcap/verify.ts'
 import { exitCodeOf } from '../../../../src/verify/verdict.ts'
-import { type SimulatedCase, STRANGER, tcbInfoJson } from '../../../support/intel.ts'
-import { type PcsOptions, simulatedPcs, VendorServer } from '../../../support/vendor-servers.ts'
+import { type SimulatedCase, SimulatedIntel, STRANGER, tcbInfoJson } from '../../../support/intel.ts'
+import { type PcsOptions, simulatedPcs, type Vendor, VendorServer } from '../../../support/vendor-servers.ts'
 import { CollateralWorld, intel } from './world.ts'
 
 const tdx = await intel.make('tdx')
 const sgx = await intel.make('sgx')
+const another = await new SimulatedIntel().make('sgx')
 const early = await intel.make('tdx', { tcbInfo: tcbInfoJson('tdx', { tcbEvaluationDataNumber: 21 }) })
 
 let world: CollateralWorld
@@ -41,11 +42,11 @@ async function exitCode({ roots }: SimulatedCase, quote: Uint8Array, { items }: 
 }
 
 /** The same quote with certification data of type 3 instead of its chain: PPID, CPUSVN, PCESVN 13, PCEID 0. */
-async function withoutChain(): Promise<Uint8Array> {
+async function withoutChain(ppid = new Uint8Array(384)): Promise<Uint8Array> {
   const { quote } = await intel.make('sgx', { certificationType: 3 })
   const tail = new Uint8Array(20)
   tail[16] = 13
-  return concat(quote.subarray(0, quote.length - tail.length), tail)
+  return concat(quote.subarray(0, quote.length - ppid.length - tail.length), ppid, tail)
 }
 
 describe.each<[string, PcsOptions]>([
@@ -81,6 +82,25 @@ describe.each<[string, PcsOptions]>([
     const asked = pcs.requests.length
     expect((await service.gather({ format: 'sgx', report: quote, endorsements: [] })).failures).toEqual([])
     expect(pcs.requests).toHaveLength(asked)
+  })
+})
+
+describe('a host that names the quoting enclave of another', () => {
+  const isTheirs = (url: URL): boolean => url.searchParams.get('encrypted_ppid')?.startsWith('ee') === true
+
+  it.each<[string, Vendor]>([
+    ['is told no', () => ({ status: 404 })],
+    ['gets a certificate of its own', simulatedPcs({ sgx: another })],
+  ])('and %s does not keep that one from being attested', async (_what, answer) => {
+    const config = await start({})
+    pcs.override = (url, headers) => (isTheirs(url) ? answer(url, headers) : null)
+    const service = await world.open(config, [sgx.root, another.root])
+    await service.gather({ format: 'sgx', report: await withoutChain(new Uint8Array(384).fill(0xee)), endorsements: [] })
+    expect(pcs.requests.some((path) => isTheirs(new URL(path, pcs.url)))).toBe(true)
+    const quote = await withoutChain()
+    const gathered = await service.gather({ format: 'sgx', report: quote, endorsements: [] })
+    expect(gathered.failures).toEqual([])
+    expect(await exitCode(sgx, quote, gathered)).toBe(0)
   })
 })
 

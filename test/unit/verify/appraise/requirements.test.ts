@@ -46,6 +46,20 @@ describe('a policy on SEV-SNP', () => {
   })
 })
 
+describe('a policy on an Azure confidential VM', () => {
+  const azure = (hardware: CpuClaims): CpuClaims => ({ tee: 'azure-cvm', hardware }) as CpuClaims
+
+  it('asks of the hardware what it asks of such hardware anywhere', async () => {
+    const { quote, root, ...made } = await new SimulatedIntel().make('tdx')
+    const verdict = await verifyEvidence(quote, { collateral: collateralOf(made), trustAnchors: [root], at: AT, ...STRICT })
+    if (verdict.decision === 'reject' || !isCpuClaims(verdict.format, verdict.claims)) throw new Error('rejected')
+    const unmet: Requirements = { sevSnp: { products: ['Turin'] }, tdx: { rtmr1: [] } }
+    expect(refusedBy(policyOf(unmet), azure(snpClaims))).toEqual(['policy.product'])
+    expect(refusedBy(policyOf(unmet), azure(verdict.claims))).toEqual(['reference-values.rtmr1'])
+    expect(refusedBy(policyOf({ sevSnp: { products: ['Genoa'] } }), azure(snpClaims))).toEqual([])
+  })
+})
+
 describe('a policy on TDX and SGX', () => {
   let intel: SimulatedIntel
   const hardening = { tcbLevels: [tcbLevel(LATEST, 13, [6, 0, 3], 'SWHardeningNeeded', ['INTEL-SA-00615', 'INTEL-SA-00657'])] }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { EARLIER, FMSPC, type IntelFields, USAGE } from '../../../../../src/sim/index.ts'
+import { EARLIER, FMSPC, type IntelFields, LATEST, tcbLevel, USAGE } from '../../../../../src/sim/index.ts'
 import { concat, fromHex } from '../../../../../src/verify/bytes/bytes.ts'
 import { parseQuote } from '../../../../../src/verify/evidence/dcap/quote.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
@@ -293,6 +293,24 @@ describe.each(BOTH)('a simulated %s platform', (tee) => {
     expect(status?.got).toContain('OutOfDate: SGX component 1 is 3, needs 5')
     expect(status?.got).toContain('PCESVN is 5, needs 13')
     expect(status?.got).toContain('open advisories INTEL-SA-00001 INTEL-SA-00002')
+  })
+
+  it('names what it lacks where no level of its model is better than SWHardeningNeeded', async () => {
+    const tcbLevels = [
+      tcbLevel(LATEST, 13, [6, 0, 3], 'SWHardeningNeeded'),
+      tcbLevel(EARLIER, 5, [5, 0, 2], 'OutOfDate'),
+      tcbLevel(EARLIER, 4, [5, 0, 2], 'OutOfDateConfigurationNeeded'),
+    ]
+    const tcbInfo = tcbInfoJson(tee, { tcbLevels })
+    const statusOf = async (change: Partial<IntelFields>): Promise<string | undefined> => {
+      const made = await intel.make(tee, { tcbInfo, ...change })
+      const asked = { quote: made.quote, collateral: collateralOf(made), at: AT }
+      const result = tee === 'tdx' ? await verifyTd(asked, { roots: made.roots }) : await verifySgx(asked, { roots: made.roots })
+      return result.checks.find((c) => c.rule === 'tcb.status')?.got
+    }
+    expect(await statusOf({})).toBe('SWHardeningNeeded')
+    const got = await statusOf({ pck: { sgx: EARLIER, pceSvn: 5, fmspc: FMSPC, pceId: '0000' } })
+    expect(got).toMatch(/^OutOfDate: SGX component 1 is 3, needs 5; .*PCESVN is 5, needs 13/)
   })
 
   it('accepts another status only by name and with every advisory dealt with', async () => {

@@ -158,6 +158,12 @@ describe('a genuine report', () => {
     expect(await refused(platform, {}, { products: [] })).toEqual(['policy.product'])
   })
 
+  it('of a product whose floor names no level is refused', async () => {
+    expect(await refused(platform, {}, { minimumTcb: { Genoa: { snp: 0 } } })).toEqual([])
+    expect(await refused(platform, {}, { minimumTcb: { Genoa: {} } })).toEqual(['tcb.minimum'])
+    expect(await refused(platform, {}, { minimumTcb: {} })).toEqual(['tcb.minimum'])
+  })
+
   it('signed by the other kind of key is refused', async () => {
     expect(await refused(platform, {}, { signingKeys: ['VCEK'] })).toEqual([])
     expect(await refused(vlek, {}, { signingKeys: ['VCEK'] })).toEqual(['policy.signing-key'])

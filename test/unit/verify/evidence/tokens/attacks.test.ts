@@ -2,7 +2,6 @@ import { createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { fromHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
 import type { TokenRequirements } from '../../../../../src/verify/evidence/tokens/types.ts'
-import type { TokenFormat } from '../../../../../src/verify/evidence/tokens/verify.ts'
 import { exitCodeOf, type Group } from '../../../../../src/verify/verdict.ts'
 import { type EvidenceVerdict, verifyEvidence } from '../../../../../src/verify/verify-evidence.ts'
 import {
@@ -34,7 +33,7 @@ interface Asked {
   readonly allowUnknown?: readonly Group[]
 }
 
-function look(format: TokenFormat | 'auto', token: Uint8Array, asked: Asked = {}): Promise<EvidenceVerdict> {
+function look(format: 'nras-eat' | 'ita-jwt' | 'maa-jwt' | 'auto', token: Uint8Array, asked: Asked = {}): Promise<EvidenceVerdict> {
   const trustAnchors = [nras.jwks, ita.jwks, maa.jwks].slice(
     ...({ 'nras-eat': [0, 1], 'ita-jwt': [1, 2], 'maa-jwt': [2, 3], auto: [0, 3] }[format] as [number, number]),
   )
