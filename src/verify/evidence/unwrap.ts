@@ -64,7 +64,7 @@ export function isBundle(input: Uint8Array): boolean {
 
 function openFormat(bytes: Uint8Array, format: Format, endorsements: readonly Uint8Array[]): Unwrapped {
   if (BARE.includes(format)) return { format, evidence: bytes, endorsements }
-  if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not supported yet`, { at: 'evidence' })
+  if (format !== 'sev-snp') throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format} is not for verifyEvidence`, { at: 'evidence' })
   const { report, certificates } = unwrapSnp(bytes)
   return { format, evidence: report, endorsements: [...endorsements, ...certificates] }
 }

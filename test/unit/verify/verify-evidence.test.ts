@@ -136,9 +136,9 @@ describe('options', () => {
     expect(exitCodeOf(verdict.checks)).toBe(6)
   })
 
-  it('hold formats that are not supported yet, which are refused by name', async () => {
-    const verdict = await verifyEvidence(report, { ...options, format: 'tpm' })
-    expect(verdict).toMatchObject({ decision: 'reject', format: 'tpm', error: { code: 'EVIDENCE_UNSUPPORTED' } })
+  it('name a format that is for another function, which is refused', async () => {
+    const verdict = await verifyEvidence(report, { ...options, format: 'bundle' })
+    expect(verdict).toMatchObject({ decision: 'reject', format: 'bundle', error: { code: 'EVIDENCE_UNSUPPORTED' } })
     expect(exitCodeOf(verdict.checks)).toBe(3)
   })
 })

@@ -185,7 +185,7 @@ describe('attacks on a TPM quote', () => {
 
   it('a trust anchor that is no key', async () => {
     const quote = attest()
-    const verdict = await verifyTpm(quote, [ak.sign(quote)], { trustAnchors: [pcrsJson()] })
+    const verdict = await verifyTpm(quote, [ak.sign(quote)], { trustAnchors: [ak.sign(attest())] })
     expect(verdict).toMatchObject({ decision: 'reject', error: { code: 'CERTIFICATE_MALFORMED', at: 'trust anchor' } })
   })
 })
