@@ -118,6 +118,26 @@ export const tpmTargets = [
     },
   },
   {
+    name: 'tpm-sha1-log',
+    maxSize: 128 * 1024,
+    async open({ load }) {
+      const { parseSha1Log } = await load('verify/evidence/tdx/event-log/tcg-log.js')
+      return {
+        seeds: real('tpm/quotes/gcp-windows-shielded-sha1', /eventlog\.bin$/).concat([new Uint8Array(64)]),
+        run: (input) => parseSha1Log(input, 23),
+      }
+    },
+  },
+  {
+    name: 'tpm-keylime',
+    async open({ load }) {
+      const { splitKeylime } = await load('verify/evidence/tpm/keylime.js')
+      const text = `r${[attest(), attest(), attest()].map((b) => Buffer.from(b).toString('base64')).join(':')}`
+      const run = (input) => splitKeylime(Buffer.from(input).toString('latin1'))
+      return { seeds: [bytes(Buffer.from(text)), ...real('tpm/quotes', /keylime/)], run }
+    },
+  },
+  {
     name: 'hcl-report',
     async open({ load }) {
       const { parseHclReport } = await load('verify/evidence/azure-cvm/hcl-report.js')

@@ -46,7 +46,8 @@ async function verifyUnwrapped(
   const anchors = await loadAnchors(options.trustAnchors, cache)
   const result = await verifyFormat(format, evidence, { collateral, anchors, early, cache }, options)
   const unread = notChecked.concat(collateral.unrecognized, early?.unrecognized ?? [], result.notChecked)
-  const verdict = conclude<EvidenceParsed, EvidenceClaims>(new Found(format, result, unread), options.allowUnknown)
+  const found = new Found('format' in result ? result.format : format, result, unread)
+  const verdict = conclude<EvidenceParsed, EvidenceClaims>(found, options.allowUnknown)
   return Object.assign(verdict, { forecast: options.forecast === undefined ? null : await result.forecast() })
 }
 

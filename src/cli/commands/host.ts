@@ -49,8 +49,8 @@ export function register(program: Command): void {
 function attesterOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--attester <attester>', "auto: the machine's own TEE, else the simulated one of the folder")
-        .choices(['auto', 'sim', 'configfs-tsm', 'sev-guest', 'nitro'])
+      new Option('--attester <attester>', "auto: the machine's own TEE, else the simulated one of the folder; tpm: only by name")
+        .choices(['auto', 'sim', 'configfs-tsm', 'sev-guest', 'nitro', 'tpm'])
         .default('auto'),
     )
     .addOption(

@@ -15,7 +15,7 @@ export interface AttestationSubject {
 /** One CPU report as its TEE signed it. */
 export interface AttesterReport {
   readonly report: Uint8Array
-  /** Certificates (DER) that the platform has at hand: hints, never anchors. */
+  /** Certificates (DER) that the platform has at hand, and what belongs to a TPM's quote: hints, never anchors. */
   readonly endorsements: readonly Uint8Array[]
 }
 

@@ -8,8 +8,10 @@ import { exists } from './exists.ts'
 import { NSM, openNitro } from './nitro.ts'
 import { openSevGuest, SEV_GUEST } from './sev-guest.ts'
 import { simulatedAttester } from './sim.ts'
+import { openTpm } from './tpm.ts'
+import { TPM_DEVICE } from './tpm-transport.ts'
 
-type HardwareKind = 'configfs-tsm' | 'sev-guest' | 'nitro'
+type HardwareKind = 'configfs-tsm' | 'sev-guest' | 'nitro' | 'tpm'
 
 export type AttesterKind = 'auto' | 'sim' | HardwareKind
 
@@ -23,6 +25,7 @@ const HARDWARE: Readonly<Record<HardwareKind, Hardware>> = {
   'configfs-tsm': { path: TSM_ROOT, open: (path) => openConfigfsTsm(path) },
   'sev-guest': { path: SEV_GUEST, open: (path) => openSevGuest(path) },
   nitro: { path: NSM, open: (path) => openNitro(path) },
+  tpm: { path: TPM_DEVICE, open: openTpm },
 }
 
 /** Where `auto` looks, in this order. What is no TEE by itself (a TPM) must be asked for by name. */

@@ -47,6 +47,15 @@ export async function connectTpm(host: string, port: number, timeoutMs = 10_000)
   return { transmit: (command) => exchange(socket, command, timeoutMs), close: () => end(socket) }
 }
 
+/**
+ * @param place - Path of the device, or `tcp:HOST:PORT`.
+ * @throws AttestError `ATTESTER_UNAVAILABLE`.
+ */
+export function openTpmAt(place: string): Promise<TpmTransport> {
+  const [, host, port] = /^tcp:([^:]+):(\d{1,5})$/.exec(place) ?? []
+  return host === undefined ? openTpmDevice(place) : connectTpm(host, Number(port))
+}
+
 function settled(socket: Socket, at: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const refuse = (cause: Error): void => reject(new AttestError('ATTESTER_UNAVAILABLE', 'cannot connect to the TPM', { at, cause }))

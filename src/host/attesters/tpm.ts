@@ -3,8 +3,9 @@ import { AttestError } from '../../verify/errors.ts'
 import { SHA256 } from '../../verify/evidence/tpm/algorithms.ts'
 import { parseAttest } from '../../verify/evidence/tpm/attest.ts'
 import { digestPcrs } from '../../verify/evidence/tpm/pcrs.ts'
+import type { Attester, AttesterReport } from './attester.ts'
 import { createAttestationKey, flush, type LoadedKey, quote, readPcrs, readPublicArea } from './tpm-commands.ts'
-import type { TpmTransport } from './tpm-transport.ts'
+import { openTpmAt, type TpmTransport } from './tpm-transport.ts'
 
 /** A quote and what a verifier needs beside it; each is recognised by content when it is given as collateral. */
 export interface TpmEvidence {
@@ -25,6 +26,27 @@ export interface TpmAttestOptions {
   readonly pcrs?: readonly number[]
   /** A key in the TPM, such as one that a cloud certified. By default the owner hierarchy's ECDSA key is made anew. */
   readonly akHandle?: number
+}
+
+/**
+ * Takes quotes that carry SHA-256 of the binding (design section 4). Signature, PCR values and key come as endorsements.
+ * @param place - Path of the device, or `tcp:HOST:PORT`.
+ * @throws AttestError `ATTESTER_UNAVAILABLE`.
+ */
+export async function openTpm(place: string): Promise<Attester> {
+  // One that cannot be opened shall be known now, and not at the first job.
+  await (await openTpmAt(place)).close()
+  return { format: 'tpm', simulated: false, attest: ({ bindingDigest }) => attestBinding(place, bindingDigest) }
+}
+
+async function attestBinding(place: string, bindingDigest: Uint8Array): Promise<AttesterReport> {
+  const tpm = await openTpmAt(place)
+  try {
+    const { quote: report, signature, pcrs, akPublic } = await attestTpm(tpm, { nonce: bindingDigest })
+    return { report, endorsements: [signature, pcrs, akPublic] }
+  } finally {
+    await tpm.close()
+  }
 }
 
 const PCR_COUNT = 24

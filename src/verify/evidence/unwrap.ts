@@ -13,6 +13,7 @@ import { looksLikeCertificateTable, parseCertificateTable } from './sev-snp/cert
 import { looksLikeSnp, unwrapSnp } from './sev-snp/wrappers.ts'
 import { decodeText, printableText } from './text-encoding.ts'
 import { looksLikeAttest } from './tpm/attest.ts'
+import { splitKeylime } from './tpm/keylime.ts'
 import type { Format } from './types.ts'
 
 /** Evidence without its wrappers: what it is, the structure that was signed, certificates that came with it. */
@@ -52,6 +53,8 @@ export function unwrapEvidence(input: Uint8Array, format: Format | 'auto'): Unwr
     throw new AttestError('EVIDENCE_UNSUPPORTED', 'a bundle is for verifyBundle', { at: 'evidence' })
   if (text !== null && looksLikeEvidenceList(text)) return unwrapDevices(text, format)
   if (text?.startsWith('{')) return unwrapJson(text, format)
+  const keylime = text === null || (format !== 'auto' && format !== 'tpm') ? null : splitKeylime(text)
+  if (keylime !== null) return { format: 'tpm', evidence: keylime[0], endorsements: keylime.slice(1) }
   const bytes = text === null ? input : (decodeText(text) ?? input)
   return openFormat(bytes, format === 'auto' ? detect(bytes) : format, [])
 }

@@ -30,6 +30,8 @@ export interface AzureInput extends HardwareInput, AzureParts, Omit<Wanted, 'req
 
 /** Every rule with its outcome. `claims` are not trusted until the checks are accepted. */
 export interface AzureResult {
+  /** A quote of the virtual TPM with its HCL report beside it is such evidence, whatever it was called. */
+  readonly format: 'azure-cvm'
   readonly parsed: AzureParsed
   readonly claims: AzureClaims
   readonly checks: readonly Check[]
@@ -72,6 +74,7 @@ export async function verifyAzureCvm(input: AzureInput): Promise<AzureResult> {
   ]
   const akFields = await describeAk(ak, null)
   return {
+    format: 'azure-cvm',
     get parsed(): AzureParsed {
       return { ...hcl, hardware: result?.parsed ?? null, tpm: vtpm.fields }
     },

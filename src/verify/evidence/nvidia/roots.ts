@@ -8,7 +8,7 @@ export interface NvidiaRoot {
   readonly simulated: boolean
 }
 
-/** NVIDIA keeps one root for devices and another for manifests; a caller's root may serve as both. */
+/** NVIDIA keeps one root for devices and another for manifests; a caller’s root may stand over both, which the names in a chain keep apart. */
 export interface NvidiaRoots {
   readonly device: readonly NvidiaRoot[]
   readonly rim: readonly NvidiaRoot[]

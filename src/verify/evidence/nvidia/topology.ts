@@ -4,6 +4,8 @@ import { PPCIE } from './layout.ts'
 import type { GpuFields, SwitchFields } from './parse.ts'
 import type { DeviceResult } from './verify.ts'
 
+const WHOLE_SYSTEM = `${PPCIE.gpus} GPUs and ${PPCIE.switches} switches`
+
 /**
  * Checks that the devices of one VM belong together: all different, in one mode, and in protected PCIe mode a whole system
  * of GPUs and switches whose reports name one another. Identities come from certificates, never from what a report says of
@@ -17,6 +19,11 @@ export function verifyDeviceSet(results: readonly DeviceResult[]): readonly Chec
   if (gpus.length > 0) checks.push(check('policy.one-mode', modes.length === 1, 'every GPU in the same mode', modes.join(', ')))
   const wired = switches.length > 0 || modes.includes('PPCIE')
   return wired ? [...checks, ...checkWiring(gpus, switches)] : checks
+}
+
+/** A device that was shown alone: in protected PCIe mode it is one of a system of which nothing else is known. */
+export function verifyLoneDevice({ report: { device } }: DeviceResult): readonly Check[] {
+  return device.kind === 'gpu' && device.mode === 'PPCIE' ? [unknown('binding.device-count', WHOLE_SYSTEM, 'one GPU alone')] : []
 }
 
 /** One device shown several times would pose as many. */
@@ -33,19 +40,18 @@ function checkDistinct(results: readonly DeviceResult[]): Check {
 }
 
 function checkWiring(gpus: readonly DeviceResult[], switches: readonly DeviceResult[]): readonly Check[] {
-  const want = `${PPCIE.gpus} GPUs and ${PPCIE.switches} switches`
   const got = `${gpus.length} GPUs and ${switches.length} switches`
   const count = 'binding.device-count'
   const shown = [gpus.length === 0 || gpus.length === PPCIE.gpus, switches.length === 0 || switches.length === PPCIE.switches]
-  if (shown.includes(false)) return [check(count, false, want, got)]
-  if (gpus.length === 0 || switches.length === 0) return [unknown(count, want, got)]
+  if (shown.includes(false)) return [check(count, false, WHOLE_SYSTEM, got)]
+  if (gpus.length === 0 || switches.length === 0) return [unknown(count, WHOLE_SYSTEM, got)]
   const [gpuPdis, switchPdis] = [pdisOf(gpus), pdisOf(switches)]
   const named = (results: readonly DeviceResult[], pick: (r: DeviceResult) => readonly string[], pdis: ReadonlySet<string>): boolean =>
     results.every((r) => sameMembers(pick(r), pdis))
   const gpusAgree = named(gpus, (r) => (r.report.device as GpuFields).switchPdis, switchPdis)
   const switchesAgree = named(switches, (r) => (r.report.device as SwitchFields).gpuPdis ?? [], gpuPdis)
   return [
-    check(count, true, want, got),
+    check(count, true, WHOLE_SYSTEM, got),
     check('binding.gpu-links', gpusAgree, 'every GPU is linked to exactly the switches shown', gpusAgree ? 'it is' : 'other switches'),
     check('binding.switch-links', switchesAgree, 'every switch serves exactly the GPUs shown', switchesAgree ? 'it does' : 'other GPUs'),
   ]

@@ -8,7 +8,7 @@ import type { VerifyCache } from '../cache.ts'
 import { check, unknown } from '../check.ts'
 import type { KnownCertificate } from '../collateral.ts'
 import { importKey } from '../signed-by.ts'
-import { signatureScheme } from './algorithms.ts'
+import { SHA1, signatureScheme } from './algorithms.ts'
 import type { TpmQuote } from './attest.ts'
 import type { TpmCompanions } from './companions.ts'
 import { hasAttribute, type ObjectAttribute, type TpmPublic } from './public.ts'
@@ -99,8 +99,7 @@ export async function checkSignature(
   const [signature = null] = signatures
   const nobody = { ak: null, signature }
   if (signature === null) return { check: unknown(rule, want, 'no signature given'), ...nobody }
-  if (signature.hash.digest === null)
-    return { check: check(rule, false, want, `${schemeText(signature)}, which is not trusted`), ...nobody }
+  if (signature.hash === SHA1) return { check: check(rule, false, want, `${schemeText(signature)}, which is not trusted`), ...nobody }
   if (keys.length === 0) return { check: unknown(rule, want, 'no key to check it with'), ...nobody }
   return { check: check(rule, false, want, `${schemeText(signature)} verifies under none of ${keys.length} keys`), ...nobody }
 }

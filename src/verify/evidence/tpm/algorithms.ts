@@ -15,19 +15,20 @@ export const ALG = {
   ecc: 0x0023,
 } as const
 
-/** A hash by its TPM name. `digest` is null where this verifier does not trust it. */
+/** A hash by its TPM name. */
 export interface TpmHash {
   readonly id: number
   readonly name: 'sha1' | 'sha256' | 'sha384' | 'sha512'
   readonly size: number
-  readonly digest: Digest | null
+  readonly digest: Digest
 }
 
+export const SHA1: TpmHash = { id: ALG.sha1, name: 'sha1', size: 20, digest: 'SHA-1' }
 export const SHA256: TpmHash = { id: ALG.sha256, name: 'sha256', size: 32, digest: 'SHA-256' }
 
-/** Hashes that structures may name. SHA-1 is read and never believed. */
+/** Hashes that structures may name. PCRs may be a bank of SHA-1; no signature is believed with it. */
 const HASHES: readonly TpmHash[] = [
-  { id: ALG.sha1, name: 'sha1', size: 20, digest: null },
+  SHA1,
   SHA256,
   { id: ALG.sha384, name: 'sha384', size: 48, digest: 'SHA-384' },
   { id: ALG.sha512, name: 'sha512', size: 64, digest: 'SHA-512' },
@@ -53,7 +54,7 @@ const RSA_HASHES = { 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha51
 
 /** What the crypto backend calls a signature by this kind of key. Null: no such signature is trusted here. */
 export function signatureScheme(kind: KeyKind, scheme: SchemeName, { digest }: TpmHash): SignatureScheme | null {
-  if (digest === null || digest === 'SHA-1') return null
+  if (digest === 'SHA-1') return null
   if (kind === 'rsa') return scheme === 'ecdsa' ? null : `${RSA_SCHEMES[scheme]}-${RSA_HASHES[digest]}`
   if (scheme !== 'ecdsa') return null
   if (kind === 'p256') return digest === 'SHA-256' ? 'ecdsa-p256-sha256' : null

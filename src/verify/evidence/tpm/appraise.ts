@@ -1,6 +1,7 @@
 import { equal, toHex } from '../../bytes/bytes.ts'
 import type { Check } from '../../verdict.ts'
-import { check, unknown } from '../check.ts'
+import { check, oneOf, unknown } from '../check.ts'
+import { SHA1, type TpmHash } from './algorithms.ts'
 import type { PcrSelection, TpmQuote } from './attest.ts'
 import type { TpmCompanions } from './companions.ts'
 import { type PcrLogFindings, replayPcrLogs } from './event-log.ts'
@@ -9,6 +10,8 @@ import type { TpmSignature } from './signature.ts'
 
 /** Rules that a caller may add. */
 export interface TpmRequirements {
+  /** Banks that a quote may be over. Not given: any; one of SHA-1 then stands in `notChecked`. */
+  readonly banks?: readonly TpmHash['name'][]
   /** Reference values by PCR. Their size names the bank; each must be among the quoted PCRs. */
   readonly pcrs?: Readonly<Record<number, Uint8Array>>
   /** The boot that is meant: reset and restart counts of an earlier quote by the same key. */
@@ -46,7 +49,11 @@ export async function appraiseQuote(
   wanted: Wanted,
 ): Promise<QuoteAppraisal> {
   const { requirements, eventLogs, nonce } = wanted
-  const checks: Check[] = [checkExtraData(quote), ...(nonce === null ? [] : [checkNonce(nonce, quote)]), ...checkSelections(quote)]
+  const checks: Check[] = [
+    checkExtraData(quote),
+    ...(nonce === null ? [] : [checkNonce(nonce, quote)]),
+    ...checkSelections(quote, requirements),
+  ]
   const needsValues = requirements.pcrs !== undefined || eventLogs.length > 0
   const digest = given.length > 0 || needsValues ? await checkDigest(quote, signature, given) : null
   if (digest !== null) checks.push(digest)
@@ -54,10 +61,15 @@ export async function appraiseQuote(
   const banks = digest?.outcome === 'pass' ? given : []
   for (const [index, value] of Object.entries(requirements.pcrs ?? {})) checks.push(checkPcr(Number(index), value, quote, banks))
   checks.push(...checkClock(quote, requirements))
-  const selection = trusted(quote)[0]
+  const selection = strongestOf(quote)
   const eventLog = eventLogs.length === 0 || selection === undefined ? null : await replayPcrLogs(eventLogs, selection, banks)
   if (eventLog !== null) checks.push(...eventLog.checks)
-  const notChecked = [...(digest === null ? ['pcr-values'] : []), ...(eventLog?.notChecked ?? ['event-log'])]
+  const weak = requirements.banks === undefined && chosen(quote).some((s) => s.hash === SHA1)
+  const notChecked = [
+    ...(weak ? ['pcr-bank: sha1, of which somebody who chooses what is measured can find collisions'] : []),
+    ...(digest === null ? ['pcr-values'] : []),
+    ...(eventLog?.notChecked ?? ['event-log']),
+  ]
   return { checks, notChecked, eventLog, banks }
 }
 
@@ -70,33 +82,42 @@ function checkNonce(nonce: Uint8Array, { extraData }: TpmQuote): Check {
   return check('freshness.nonce', nonce.length > 0 && equal(nonce, extraData), toHex(nonce), toHex(extraData))
 }
 
-function trusted({ selections }: TpmQuote): readonly PcrSelection[] {
-  return selections.filter((s) => s.hash.digest !== null && s.indices.length > 0)
+function chosen({ selections }: TpmQuote): readonly PcrSelection[] {
+  return selections.filter((s) => s.indices.length > 0)
 }
 
-/** CVE-2022-0317: a digest over no PCR at all is right for any machine. SHA-1 no longer ties a bank to an event log. */
-function checkSelections({ selections }: TpmQuote): readonly Check[] {
+/** The first bank of SHA-256 or better; where there is none, the one of SHA-1. */
+function strongestOf(quote: TpmQuote): PcrSelection | undefined {
+  const all = chosen(quote)
+  return all.find((s) => s.hash !== SHA1) ?? all[0]
+}
+
+/** CVE-2022-0317: a digest over no PCR at all is right for any machine. */
+function checkSelections(quote: TpmQuote, { banks }: TpmRequirements): readonly Check[] {
+  const { selections } = quote
   const text = selections.map((s) => `${s.hash.name}: ${s.indices.join(' ') || 'none'}`).join('; ') || 'none'
-  const chosen = selections.filter((s) => s.indices.length > 0)
-  const weak = chosen.filter((s) => s.hash.digest === null)
-  return [
-    check('policy.pcr-selection', chosen.length > 0 && chosen.length === selections.length, 'at least one PCR of every bank', text),
-    check('policy.pcr-bank', weak.length === 0, 'banks of SHA-256 or better', selections.map((s) => s.hash.name).join(', ') || 'none'),
-  ]
+  const count = chosen(quote).length
+  const names = selections.map((s) => s.hash.name)
+  const wanted = banks === undefined ? [] : [bankCheck(banks, names)]
+  return [check('policy.pcr-selection', count > 0 && count === selections.length, 'at least one PCR of every bank', text), ...wanted]
+}
+
+function bankCheck(banks: readonly TpmHash['name'][], names: readonly TpmHash['name'][]): Check {
+  const fits = names.length > 0 && names.every((name) => banks.includes(name))
+  return check('policy.pcr-bank', fits, oneOf(banks), names.join(', ') || 'none')
 }
 
 async function checkDigest(quote: TpmQuote, signature: TpmSignature | null, banks: readonly PcrBank[]): Promise<Check> {
   const rule = 'binding.pcr-digest'
   const want = toHex(quote.pcrDigest)
   if (signature === null) return unknown(rule, want, 'no signature says with which hash')
-  if (signature.hash.digest === null) return check(rule, false, want, `PCR digest with ${signature.hash.name}, which is not trusted`)
   const digest = await digestPcrs(signature.hash, quote.selections, banks)
   if (digest === null) return unknown(rule, want, 'not every selected PCR value is given')
   return check(rule, equal(digest, quote.pcrDigest), want, toHex(digest))
 }
 
 function checkPcr(index: number, want: Uint8Array, quote: TpmQuote, banks: readonly PcrBank[]): Check {
-  const selection = trusted(quote).find((s) => s.hash.size === want.length && s.indices.includes(index))
+  const selection = chosen(quote).find((s) => s.hash.size === want.length && s.indices.includes(index))
   const got = banks.find((b) => b.hash === selection?.hash)?.values.get(index)
   const text = selection === undefined ? 'not quoted in that bank' : got === undefined ? 'value not given' : toHex(got)
   return check(`reference-values.pcr${index}`, got !== undefined && equal(got, want), toHex(want), text)

@@ -91,11 +91,10 @@ function describeBanks({ selections }: TpmQuote, banks: readonly PcrBank[]): Tpm
 }
 
 export async function describeAk({ spkiSha256, tpmPublic }: AttestationKey, certificate: KnownCertificate | null): Promise<AkFields> {
-  const name = tpmPublic === null ? null : await nameOf(tpmPublic)
   const names = Object.keys(OBJECT_BIT) as ObjectAttribute[]
   return {
     spkiSha256,
-    name: name === null ? null : toHex(name),
+    name: tpmPublic === null ? null : toHex(await nameOf(tpmPublic)),
     attributes: tpmPublic === null ? null : names.filter((n) => hasAttribute(tpmPublic, n)),
     certificate: certificate === null ? null : describeCertificate(certificate),
   }

@@ -4,8 +4,8 @@ import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
 import { check, unknown } from '../check.ts'
 import { describeContent, type EventContent, eventTypeName, findMeasured, type Measured } from '../tdx/event-log/content.ts'
-import { EV_NO_ACTION, looksLikeTcgLog, parseTcgLog, type TcgEvent } from '../tdx/event-log/tcg-log.ts'
-import type { TpmHash } from './algorithms.ts'
+import { EV_NO_ACTION, looksLikeTcgLog, parseSha1Log, parseTcgLog, type TcgEvent } from '../tdx/event-log/tcg-log.ts'
+import { SHA1, type TpmHash } from './algorithms.ts'
 import type { PcrSelection } from './attest.ts'
 import type { PcrBank } from './pcrs.ts'
 
@@ -73,9 +73,12 @@ export async function replayPcrLogs(
   }
 }
 
-function readLog(log: Uint8Array, { id, name, size }: TpmHash): readonly TcgEvent[] {
-  if (!looksLikeTcgLog(log)) throw new AttestError('EVIDENCE_UNRECOGNIZED', 'not a crypto-agile event log', { at: 'event-log' })
-  return parseTcgLog(log, { name, algorithm: id, digestSize: size, maxIndex: MAX_PCR })
+/** A log of the older form has digests of the bank of SHA-1 alone. */
+function readLog(log: Uint8Array, hash: TpmHash): readonly TcgEvent[] {
+  const { id, name, size } = hash
+  if (looksLikeTcgLog(log)) return parseTcgLog(log, { name, algorithm: id, digestSize: size, maxIndex: MAX_PCR })
+  if (hash === SHA1) return parseSha1Log(log, MAX_PCR)
+  throw new AttestError('EVIDENCE_UNRECOGNIZED', 'not a crypto-agile event log', { at: 'event-log' })
 }
 
 function isExtended({ type }: TcgEvent): boolean {
@@ -84,7 +87,6 @@ function isExtended({ type }: TcgEvent): boolean {
 
 /** PCR = H(PCR ‖ digest) (TPM 2.0 Library part 1, section 17.5). */
 async function replay(events: readonly TcgEvent[], { digest, size }: TpmHash): Promise<readonly Uint8Array[]> {
-  if (digest === null) return []
   const values = Array.from({ length: MAX_PCR + 1 }, (_, i) => startOf(i, size, events))
   for (const event of events.filter(isExtended)) {
     const { index } = event
@@ -108,11 +110,9 @@ function localityOf(events: readonly TcgEvent[]): number {
 }
 
 async function describe({ index, type, digest, data }: TcgEvent, hash: TpmHash): Promise<PcrEvent> {
-  const measured = hash.digest === null ? NOT_MEASURED : await findMeasured(type, data, digest, hash.digest)
+  const measured = await findMeasured(type, data, digest, hash.digest)
   return { pcr: index, type: eventTypeName(type), digest: toHex(digest), content: describeContent(type, data), ...measured }
 }
-
-const NOT_MEASURED: Measured = { contentIsMeasured: false, valueIsMeasured: false }
 
 function describeValues(values: readonly Uint8Array[]): Readonly<Record<string, string>> {
   return Object.fromEntries(values.map((value, i) => [`${i}`, toHex(value)]))

@@ -73,5 +73,5 @@ export async function digestPcrs(
       parts.push(value)
     }
   }
-  return hash.digest === null ? null : crypto.digestParts(hash.digest, parts)
+  return crypto.digestParts(hash.digest, parts)
 }

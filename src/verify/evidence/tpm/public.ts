@@ -77,9 +77,8 @@ export function parsePublic(input: Uint8Array): TpmPublic {
   return { raw, nameHash, attributes, scheme, spki }
 }
 
-/** Name of an object: its hash algorithm and the hash of its public area (part 1, section 16). Null for a hash that is not trusted. */
-export async function nameOf({ raw, nameHash }: TpmPublic): Promise<Uint8Array | null> {
-  if (nameHash.digest === null) return null
+/** Name of an object: its hash algorithm and the hash of its public area (part 1, section 16). */
+export async function nameOf({ raw, nameHash }: TpmPublic): Promise<Uint8Array> {
   return concat(Uint8Array.of(nameHash.id >> 8, nameHash.id & 0xff), await crypto.digest(nameHash.digest, raw))
 }
 

@@ -21,7 +21,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const absent = '/proc/sealgate-no-such-folder'
-const paths = { 'configfs-tsm': absent, 'sev-guest': absent, nitro: absent }
+const paths = { 'configfs-tsm': absent, 'sev-guest': absent, nitro: absent, tpm: absent }
 const reportData = new Uint8Array(64).fill(3)
 const subject = subjectOf(reportData)
 
@@ -45,6 +45,14 @@ describe('choice of an attester', () => {
     })
     const broken = { ...device, paths: { ...device.paths, 'configfs-tsm': folder } }
     await expect(createAttester('auto', broken)).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE', at: folder })
+  })
+
+  it('takes a TPM only by name', async () => {
+    const device = { platformFile, paths: { ...paths, tpm: '/dev/null' } }
+    await expect(createAttester('auto', device)).resolves.toMatchObject({ format: 'sev-snp', simulated: true })
+    await expect(createAttester('tpm', device)).resolves.toMatchObject({ format: 'tpm', simulated: false })
+    await expect(createAttester('tpm', { platformFile, paths })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
+    await expect(createAttester('tpm', { paths: { tpm: 'tcp:127.0.0.1:1' } })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
   })
 
   it('has no simulated TEE without a file that holds its keys', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAttester } from '../../../../src/host/attesters/index.ts'
 import { attestTpm, type TpmEvidence } from '../../../../src/host/attesters/tpm.ts'
 import { connectTpm, openTpmDevice } from '../../../../src/host/attesters/tpm-transport.ts'
 import { fromHex, toHex, utf8 } from '../../../../src/verify/bytes/bytes.ts'
@@ -8,6 +9,7 @@ import { type EvidenceVerdict, verifyEvidence } from '../../../../src/verify/ver
 import { testBytes } from '../../../support/keys.ts'
 import { outcomeOf } from '../../../support/outcome.ts'
 import { hasSwtpm, startSwtpm, type TestTpm } from '../../../support/swtpm.ts'
+import { subjectOf } from '../fakes.ts'
 
 const nonce = testBytes('nonce', 32)
 
@@ -57,6 +59,28 @@ describe.skipIf(!hasSwtpm())('quotes of a real software TPM', () => {
 
   it('are not accepted under a key that nobody vouches for', async () => {
     expect(troublesOf(await verify(evidence, { trustAnchors: [] }))).toEqual(['chain.ak=unknown'])
+  })
+
+  it('carry the digest of a binding where the attester is one that is asked for by name', async () => {
+    const own = await startSwtpm()
+    try {
+      // It serves one connection at a time.
+      await own.transport.close()
+      const attester = await createAttester('tpm', { paths: { tpm: `tcp:127.0.0.1:${own.port}` } })
+      const subject = subjectOf(new Uint8Array(64))
+      const { report, endorsements } = await attester.attest(subject)
+      const options = {
+        collateral: endorsements,
+        trustAnchors: endorsements.slice(2),
+        at: new Date('2026-01-01T00:00:00Z'),
+        allowUnknown: [],
+      }
+      const verdict = await verifyEvidence(report, { ...options, nonce: subject.bindingDigest })
+      expect([attester.format, attester.simulated, troublesOf(verdict)]).toEqual(['tpm', false, []])
+      expect(troublesOf(await verifyEvidence(report, { ...options, nonce: subject.nonce }))).toEqual(['freshness.nonce=fail'])
+    } finally {
+      await own.stop()
+    }
   })
 
   it('can be taken again and again: no key stays behind', async () => {

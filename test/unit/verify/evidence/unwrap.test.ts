@@ -8,6 +8,7 @@ import { isBundle, MAX_EVIDENCE_SIZE, unwrapEvidence } from '../../../../src/ver
 import { certificateTable, GUID, u32le } from '../../../support/certificate-table.ts'
 import { outcomeOf } from '../../../support/outcome.ts'
 import { simulatedPlatform } from '../../../support/simulated-platform.ts'
+import { TestAk, attest as tpmAttest } from '../../../support/tpm-maker.ts'
 
 const platform = simulatedPlatform()
 const { report } = attest(platform, { reportData: new Uint8Array(64), measurement: new Uint8Array(48) })
@@ -88,6 +89,17 @@ describe('evidence as it is found', () => {
     ['an evidence bundle', json({ type: 'sealgate/evidence-bundle/v1' }), 'EVIDENCE_UNSUPPORTED'],
   ])('is refused as %s', async (_, input, code) => {
     expect(await failure(input)).toBe(code)
+  })
+
+  it('is taken out of the text of a Keylime agent, whose signature comes with it', async () => {
+    const [quote, signature] = [tpmAttest(), new TestAk('rsassa').sign(tpmAttest())]
+    const text = (...parts: readonly Uint8Array[]): Uint8Array => utf8(`r${parts.map(toBase64).join(':')}\n`)
+    const keylime = text(quote, signature, new Uint8Array(8))
+    expect(unwrapEvidence(keylime, 'auto')).toEqual({ format: 'tpm', evidence: quote, endorsements: [signature, new Uint8Array(8)] })
+    expect(unwrapEvidence(keylime, 'tpm')).toEqual(unwrapEvidence(keylime, 'auto'))
+    expect(unwrapEvidence(keylime, 'tdx').format).toBe('tdx')
+    expect(await failure(text(quote, signature))).toBe('EVIDENCE_UNRECOGNIZED')
+    expect(await failure(utf8(`r${toBase64(quote)}:AB==:AA==`))).toBe('ENCODING_INVALID')
   })
 
   it('is told apart from a bundle', () => {

@@ -4,6 +4,7 @@ import { check, type Now, unknown } from '../../check.ts'
 import type { KnownRim } from '../../collateral.ts'
 import { isSignedBy } from '../../signed-by.ts'
 import { checkCertificateWindow, isWithin } from '../../windows.ts'
+import { isDeviceCertificate } from '../architecture.ts'
 import { establishPath, type PathFacts, roomOf } from '../path.ts'
 import { type NvidiaRoot, rootsKey } from '../roots.ts'
 
@@ -40,8 +41,11 @@ export async function chooseRim(
     if (rim.colloquialVersion !== version || candidates.length >= MAX_CANDIDATES) continue
     candidates.push(await establishRim(rim, roots, cache))
   }
-  const score = ({ rim, path, authentic }: RimFacts): number =>
-    (rim.product === product ? 8 : 0) + (authentic ? 4 : 0) + (isTrusted(path) ? 2 : 0) + (isWithin(path.window, now.ms) ? 1 : 0)
+  const score = (facts: RimFacts): number =>
+    (facts.rim.product === product ? 8 : 0) +
+    (facts.authentic ? 4 : 0) +
+    (isTrusted(facts) ? 2 : 0) +
+    (isWithin(facts.path.window, now.ms) ? 1 : 0)
   return candidates.reduce<RimFacts | null>((best, facts) => (best === null || score(facts) > score(best) ? facts : best), null)
 }
 
@@ -55,8 +59,9 @@ function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: Verify
   })
 }
 
-function isTrusted(path: PathFacts): boolean {
-  return path.broken === null && path.root !== null
+/** A caller's root may stand over devices as well as over manifests: no device then speaks for its own firmware. */
+function isTrusted({ rim, path }: RimFacts): boolean {
+  return path.broken === null && path.root !== null && !rim.chain.some(isDeviceCertificate)
 }
 
 /** The rules about one manifest. Leaving it out makes its rule `unknown`. */
@@ -65,10 +70,10 @@ export function checkRim(facts: RimFacts | null, source: RimSource, version: str
   if (facts === null) return [unknown(`reference-values.${source}-rim`, want, 'none given')]
   const { rim, path, authentic } = facts
   const names = rim.chain.map((c) => c.subject.commonName ?? c.subject.text).join(' < ')
-  const got = path.broken ?? (path.root === null ? `${names}: not trusted` : names)
+  const got = path.broken ?? (isTrusted(facts) ? names : `${names}: not trusted`)
   return [
     check(`signature.${source}-rim`, authentic, 'ECDSA P-384 with SHA-384 over the whole document', signatureText(facts)),
-    check(`chain.${source}-rim`, isTrusted(path), 'signer under a trusted root', got),
+    check(`chain.${source}-rim`, isTrusted(facts), 'signer under a trusted root', got),
     checkCertificateWindow(`validity.${source}-rim`, path.window, now),
     check(`reference-values.${source}-rim`, rim.product === product, want, `${rim.product} ${rim.colloquialVersion}`),
   ]
@@ -80,6 +85,6 @@ function signatureText({ rim, authentic }: RimFacts): string {
 }
 
 /** Whether its values may be compared with: signed, under a trusted root, for this product. */
-export function isUsable({ rim, path, authentic }: RimFacts, product: string | null): boolean {
-  return authentic && isTrusted(path) && rim.product === product
+export function isUsable(facts: RimFacts, product: string | null): boolean {
+  return facts.authentic && isTrusted(facts) && facts.rim.product === product
 }

@@ -15,6 +15,7 @@ export interface TcgEvent {
 export const MAX_EVENT_LOG_SIZE: number = 1024 * 1024
 const MAX_EVENTS = 4096
 const MAX_DIGESTS = 8
+const SHA1_SIZE = 20
 
 /** What is read of a log: digests of one algorithm, for registers up to the highest one. */
 export interface LogProfile {
@@ -45,10 +46,29 @@ export function looksLikeTcgLog(bytes: Uint8Array): boolean {
 export function parseTcgLog(bytes: Uint8Array, profile: LogProfile = CCEL): readonly TcgEvent[] {
   const reader = new LogReader(bytes)
   const sizes = readHeader(reader, profile)
+  return readEvents(reader, () => readEvent(reader, sizes, profile))
+}
+
+/**
+ * Reads a log of the older form, which has SHA-1 digests alone and no header, with the same filler.
+ * @param maxIndex - The highest register.
+ * @throws AttestError `EVIDENCE_TRUNCATED`, `EVIDENCE_TRAILING`, `EVIDENCE_UNSUPPORTED`, with the offset.
+ * @see TCG PC Client Platform Firmware Profile 1.06, section 10.2.1 (TCG_PCClientPCREvent).
+ */
+export function parseSha1Log(bytes: Uint8Array, maxIndex: number): readonly TcgEvent[] {
+  const reader = new LogReader(bytes)
+  return readEvents(reader, () => {
+    const [index, type] = [reader.u32(), reader.u32()]
+    if (index > maxIndex && !isPlatformNote(index, type)) throw reader.refuse(`measurement register ${index}`)
+    return { index, type, digest: reader.bytes(SHA1_SIZE), data: reader.bytes(reader.u32()) }
+  })
+}
+
+function readEvents(reader: LogReader, next: () => TcgEvent): readonly TcgEvent[] {
   const events: TcgEvent[] = []
   while (!reader.isAtEnd()) {
     if (events.length >= MAX_EVENTS) throw reader.refuse(`more than ${MAX_EVENTS} events`)
-    events.push(readEvent(reader, sizes, profile))
+    events.push(next())
   }
   return events
 }
@@ -57,7 +77,7 @@ export function parseTcgLog(bytes: Uint8Array, profile: LogProfile = CCEL): read
 function readHeader(reader: LogReader, { name, algorithm, digestSize }: LogProfile): ReadonlyMap<number, number> {
   reader.u32()
   if (reader.u32() !== EV_NO_ACTION) throw reader.refuse('log does not begin with its header')
-  reader.bytes(20)
+  reader.bytes(SHA1_SIZE)
   const event = reader.u32()
   const end = reader.position + event
   if (!equal(reader.bytes(16), SIGNATURE)) throw reader.refuse('log is not crypto-agile')

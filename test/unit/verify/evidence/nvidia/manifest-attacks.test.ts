@@ -15,6 +15,7 @@ import {
   type RimSigner,
   rimPairs,
   rimSigner,
+  signDeviceReport,
 } from '../../../../../src/sim/index.ts'
 import { fromUtf8, toBase64, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
 import { createVerifyCache } from '../../../../../src/verify/evidence/cache.ts'
@@ -138,6 +139,15 @@ describe('the signature of a manifest', () => {
     expect(await rulesWith([driver({}, { key: theirs.key, certificates: both }), vbios()])).toContain('chain.driver-rim=fail')
     const after = [...signer.certificates, ...theirs.certificates.slice(0, 1)]
     expect(await rulesWith([driver({}, { key: theirs.key, certificates: after }), vbios()])).toContain('signature.driver-rim=fail')
+  })
+
+  it('is not that of a device, though the caller’s roots stand for both', async () => {
+    const [device] = world.hopper.gpus
+    const theirs = { key: device?.leaf.key ?? signer.key, certificates: device?.chain ?? [] }
+    expect(await rulesWith([driver({}, theirs), vbios()])).toContain('chain.driver-rim=fail')
+    const posing = signDeviceReport(report.subarray(0, report.length - 96), signer.key)
+    const verdict = await look(world, posing, [encodeChain(signer.certificates), ...others.slice(1), driver(), vbios()])
+    expect(objections(verdict)).toContainEqual(expect.stringMatching(/^chain\./))
   })
 
   it('comes with the whole chain, root included', async () => {

@@ -4,6 +4,7 @@ import type { VerifyOptions } from '../../../../../src/verify/evidence/types.ts'
 import { exitCodeOf } from '../../../../../src/verify/verdict.ts'
 import {
   AK_ATTRIBUTES,
+  ALL_SHA256,
   type AttestFields,
   attest,
   be16,
@@ -87,10 +88,23 @@ describe('attacks on a TPM quote', () => {
     expect(await withFields(fields)).toEqual(expected)
   })
 
-  it('a bank of SHA-1', async () => {
-    const selections = [{ bank: 'sha1', pcrs: [0, 7] }] as const
-    expect(await withFields({ selections, pcrDigest: pcrDigest('sha256', selections) }, {}, pcrsJson('sha1'))).toEqual([
+  it('a bank that the caller does not want, of SHA-1 or any other', async () => {
+    const banks = (list: readonly ('sha1' | 'sha256' | 'sha384')[]): object => ({ tpm: { banks: list } })
+    const sha1 = { selections: [{ bank: 'sha1', pcrs: [0, 7] }] } as const
+    const fields = { ...sha1, pcrDigest: pcrDigest('sha256', sha1.selections) }
+    expect(await withFields(fields, banks(['sha256', 'sha384']), pcrsJson('sha1'))).toEqual(['policy.pcr-bank=fail'])
+    expect(await withFields(fields, banks([]), pcrsJson('sha1'))).toEqual(['policy.pcr-bank=fail'])
+    expect(await withFields(fields, banks(['sha1']), pcrsJson('sha1'))).toEqual([])
+    const both = [{ bank: 'sha1', pcrs: [0] }, ...ALL_SHA256] as const
+    expect(await withFields({ selections: both, pcrDigest: pcrDigest('sha256', both) }, banks(['sha256']))).toContain(
       'policy.pcr-bank=fail',
+    )
+  })
+
+  it('a digest over a bank of SHA-1 with the hash of the bank', async () => {
+    const selections = [{ bank: 'sha1', pcrs: [0, 7] }] as const
+    expect(await withFields({ selections, pcrDigest: pcrDigest('sha1', selections) }, {}, pcrsJson('sha1'))).toEqual([
+      'binding.pcr-digest=fail',
     ])
   })
 
@@ -222,6 +236,15 @@ describe('what a caller may ask of a quote', () => {
     const { nonce: _, ...rest } = { nonce: NONCE, collateral: [ak.sign(quote), ak.spki], trustAnchors: [ak.spki] }
     const verdict = await verifyTpm(quote, rest.collateral, { trustAnchors: rest.trustAnchors })
     expect(verdict.notChecked).toEqual(['measurement', 'ak-attributes', 'pcr-values', 'event-log'])
+  })
+
+  it('says so where the bank is one of SHA-1 and nobody named banks', async () => {
+    const selections = [{ bank: 'sha1', pcrs: [0] }] as const
+    const quote = attest({ selections, pcrDigest: pcrDigest('sha256', selections) })
+    const look = async (tpm: VerifyOptions['tpm'] = {}): Promise<readonly string[]> =>
+      (await verifyTpm(quote, [ak.sign(quote), pcrsJson('sha1'), ak.publicArea()], { trustAnchors: [ak.spki], tpm })).notChecked
+    expect(await look()).toContainEqual(expect.stringMatching(/^pcr-bank: sha1/))
+    expect(await look({ banks: ['sha1'] })).toEqual(['measurement', 'event-log'])
   })
 })
 

@@ -1,7 +1,10 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { u16, u32 } from '../../../../../src/sim/little-endian.ts'
 import { concat, toHex, utf8 } from '../../../../../src/verify/bytes/bytes.ts'
+import { parseSha1Log } from '../../../../../src/verify/evidence/tdx/event-log/tcg-log.ts'
 import type { EvidenceVerdict } from '../../../../../src/verify/verify-evidence.ts'
+import { outcomeOf } from '../../../../support/outcome.ts'
 import { attest, digest, type HashName, NONCE, TestAk, troublesOf, verifyTpm } from '../../../../support/tpm-maker.ts'
 
 interface Logged {
@@ -23,6 +26,11 @@ function log(events: readonly Logged[], algorithms: readonly number[] = [SHA256,
     return concat(u32(pcr), u32(type), u32(algorithms.length), ...digests, u32(data.length), data)
   })
   return concat(header, ...body)
+}
+
+/** A log of the older form: no header, SHA-1 alone. */
+function sha1Log(events: readonly Logged[]): Uint8Array {
+  return concat(...events.map(({ pcr, type, data }) => concat(u32(pcr), u32(type), digest('sha1', data), u32(data.length), data)))
 }
 
 const EVENTS: readonly Logged[] = [
@@ -47,11 +55,7 @@ function values(events: readonly Logged[], bank: HashName = 'sha256', locality =
 
 const ak = new TestAk('p256')
 
-async function verify(
-  pcrs: readonly Uint8Array[],
-  logs: readonly Uint8Array[],
-  bank: 'sha256' | 'sha384' = 'sha256',
-): Promise<EvidenceVerdict> {
+async function verify(pcrs: readonly Uint8Array[], logs: readonly Uint8Array[], bank: HashName = 'sha256'): Promise<EvidenceVerdict> {
   const selections = [{ bank, pcrs: pcrs.map((_, i) => i) }] as const
   const quote = attest({ selections, pcrDigest: digest('sha256', ...pcrs) })
   const collateral = [ak.sign(quote), utf8(JSON.stringify(pcrs.map(toHex))), ak.publicArea()]
@@ -113,5 +117,41 @@ describe('an event log of a TPM', () => {
     const quote = attest()
     const verdict = await verifyTpm(quote, [ak.sign(quote), ak.publicArea()], { trustAnchors: [ak.spki], eventLogs: [log(EVENTS)] })
     expect(troublesOf(verdict)).toEqual(['binding.pcr-digest=unknown', 'binding.event-log=unknown'])
+  })
+})
+
+describe('an event log of the older form', () => {
+  it('leads to the quoted PCRs of the bank sha1, notes and filler or not', async () => {
+    const filled = concat(sha1Log([NOTE, STARTUP, ...EVENTS]), new Uint8Array(64).fill(0xff))
+    expect(troublesOf(await verify(values(EVENTS, 'sha1'), [sha1Log(EVENTS)], 'sha1'))).toEqual([])
+    const verdict = await verify(values(EVENTS, 'sha1', 3), [filled], 'sha1')
+    expect(troublesOf(verdict)).toEqual([])
+    expect(verdict).toMatchObject({ claims: { events: [{ pcr: 0, contentIsMeasured: true }, { pcr: 7 }, { pcr: 0 }, { pcr: 9 }] } })
+  })
+
+  it('is refused with an event changed, for a PCR that no TPM has, and for every other bank', async () => {
+    const [first, ...rest] = EVENTS as [Logged, ...Logged[]]
+    const changed = [{ ...first, data: utf8('firmware 2\0') }, ...rest]
+    expect(troublesOf(await verify(values(EVENTS, 'sha1'), [sha1Log(changed)], 'sha1'))).toEqual(['binding.pcr0=fail'])
+    const stray = await verify(values(EVENTS, 'sha1'), [sha1Log([{ ...first, pcr: 24 }])], 'sha1')
+    expect(stray.checks[0]?.got).toMatch(/EVIDENCE_UNSUPPORTED.*measurement register 24/)
+    for (const bank of ['sha256', 'sha384'] as const)
+      expect((await verify(values(EVENTS, bank), [sha1Log(EVENTS)], bank)).checks[0]?.got).toMatch(/EVIDENCE_UNRECOGNIZED/)
+  })
+
+  it('cut off anywhere is refused, unless an event ends there or nothing but zeros is left, which could be filler', async () => {
+    const bytes = sha1Log(EVENTS)
+    const ends = EVENTS.map((_, i) => sha1Log(EVENTS.slice(0, i)).length)
+    for (let n = 0; n < bytes.length; n++) {
+      const got = await outcomeOf(() => parseSha1Log(bytes.subarray(0, n), 23))
+      const rest = bytes.subarray(Math.max(...ends.filter((end) => end <= n)), n)
+      expect([n, got]).toEqual([n, rest.every((b) => b === 0) ? 'accepted' : 'EVIDENCE_TRUNCATED'])
+    }
+  })
+
+  it('fails only with an AttestError, whatever the bytes', async () => {
+    const start = fc.constantFrom(new Uint8Array(), sha1Log(EVENTS), sha1Log([NOTE]))
+    const bytes = fc.tuple(start, fc.uint8Array({ maxLength: 200 })).map((parts) => concat(...parts))
+    await fc.assert(fc.asyncProperty(bytes, async (log) => void (await outcomeOf(() => parseSha1Log(log, 23)))))
   })
 })
