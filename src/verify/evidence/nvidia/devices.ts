@@ -6,7 +6,7 @@ import type { CommonClaims } from '../types.ts'
 import type { DeviceClaims, DeviceParsed } from './claims.ts'
 import { readDevices } from './evidence-list.ts'
 import type { DeviceKind } from './layout.ts'
-import { verifyDeviceSet, verifyLoneDevice } from './topology.ts'
+import { verifyDeviceSet } from './topology.ts'
 import { type DeviceInput, type DeviceResult, verifyDevice } from './verify.ts'
 
 /** What was read of several devices. */
@@ -48,10 +48,8 @@ export async function verifyDevices(input: DevicesInput): Promise<DevicesResult>
     results.push(await verifyDevice({ ...common, kind: wanted, report, certificates }))
   }
   const [only] = results
-  if (only !== undefined && devices[0]?.chain === null) {
-    const lone = verifyLoneDevice(only)
-    return new Single(only, lone, lone.length === 0 ? [...only.notChecked, 'topology'] : only.notChecked)
-  }
+  // Who shows one raw report asks about one device; a list, and a bundle, are asked whether their devices are all.
+  if (only !== undefined && devices[0]?.chain === null) return new Single(only, [], [...only.notChecked, 'topology'])
   const together = verifyDeviceSet(results)
   return only !== undefined && results.length === 1 ? new Single(only, together, only.notChecked) : new Several(results, together)
 }

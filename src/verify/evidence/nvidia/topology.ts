@@ -21,11 +21,6 @@ export function verifyDeviceSet(results: readonly DeviceResult[]): readonly Chec
   return wired ? [...checks, ...checkWiring(gpus, switches)] : checks
 }
 
-/** A device that was shown alone: in protected PCIe mode it is one of a system of which nothing else is known. */
-export function verifyLoneDevice({ report: { device } }: DeviceResult): readonly Check[] {
-  return device.kind === 'gpu' && device.mode === 'PPCIE' ? [unknown('binding.device-count', WHOLE_SYSTEM, 'one GPU alone')] : []
-}
-
 /** One device shown several times would pose as many. */
 function checkDistinct(results: readonly DeviceResult[]): Check {
   const names = results.map((r) => (r.pdi === null ? null : `${r.report.device.kind} ${r.pdi}`))

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { verifyDeviceSet, verifyLoneDevice } from '../../../../../src/verify/evidence/nvidia/topology.ts'
+import { verifyDeviceSet } from '../../../../../src/verify/evidence/nvidia/topology.ts'
 import type { DeviceResult } from '../../../../../src/verify/evidence/nvidia/verify.ts'
 
 const id = (kind: string, i: number): string => `${kind === 'gpu' ? 'aa' : 'bb'}${i.toString(16).padStart(14, '0')}`
@@ -27,10 +27,6 @@ describe('a set of devices', () => {
   })
 
   it('of Blackwell GPUs in one mode needs no switches', () => expect(troubles([gpu(0, 'MPT', []), gpu(1, 'MPT', [])])).toEqual([]))
-  it('is not known from one GPU of it alone', () => {
-    expect(verifyLoneDevice(gpu(0)).map((c) => `${c.rule}=${c.outcome}`)).toEqual(['binding.device-count=unknown'])
-    expect([gpu(0, 'MPT', []), gpu(0, 'SPT', []), nvswitch(0)].flatMap(verifyLoneDevice)).toEqual([])
-  })
   it('of none proves nothing', () => expect(troubles([])).toEqual(['binding.distinct-devices=fail']))
 
   it.each([
