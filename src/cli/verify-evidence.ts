@@ -101,7 +101,7 @@ function byPolicy(verdict: AnyVerdict, policy: Policy, { at, allowUnknown }: Req
 /** This is only asked of evidence that verified. */
 function appraisedOf(claims: Verified<CpuClaims>): Verified<AppraisedClaims> {
   const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime: null }
-  return { ...bare, ...claims, cpu: claims } as unknown as Verified<AppraisedClaims>
+  return { ...bare, ...claims, cpu: claims, devices: [] } as unknown as Verified<AppraisedClaims>
 }
 
 /** Decides again with more checks. What they check no longer stands in `notChecked`. */

@@ -11,7 +11,7 @@ import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } fro
 import { samplePolicy } from '../../../support/job-documents.ts'
 import { snpClaims } from '../../../support/snp-claims.ts'
 
-const STRICT: Leniency = { allowUnknown: [], sevSnp: {}, tdx: {}, sgx: {} }
+const STRICT: Leniency = { allowUnknown: [], sevSnp: {}, tdx: {}, sgx: {}, nvidia: { allowedMismatches: [] } }
 const policyOf = (requirements: Requirements, allowUnknown: Policy['appraisal']['allowUnknown'] = []): Policy =>
   samplePolicy({ appraisal: { ...samplePolicy().appraisal, ...requirements, allowUnknown } })
 

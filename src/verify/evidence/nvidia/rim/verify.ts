@@ -43,7 +43,8 @@ export async function chooseRim(
   return candidates.reduce<RimFacts | null>((best, facts) => (best === null || score(facts) > score(best) ? facts : best), null)
 }
 
-function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
+/** What is true of a manifest, whenever it is asked; once per cache. */
+export function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
   const key = `rim:${rim.sha256}:${roots.map((r) => r.anchor.spkiSha256).join()}`
   return remember(cache, key, 0, async () => {
     const [signer] = rim.chain
@@ -52,7 +53,8 @@ function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: Verify
   })
 }
 
-function isTrusted(path: PathFacts): boolean {
+/** Whether the path leads to a root that is trusted. */
+export function isTrusted(path: PathFacts): boolean {
   return path.broken === null && path.root !== null
 }
 
