@@ -17,7 +17,7 @@ const claims = {
   collateralTime: null,
   cpu: snpClaims,
   devices: [],
-} as Verified<AppraisedClaims>
+} as unknown as Verified<AppraisedClaims>
 
 function candidate(name: string, changes: Partial<Candidate> = {}): Candidate {
   return { name, online: true, busy: false, runners: ['wasm'], claims, ...changes }
