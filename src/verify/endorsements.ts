@@ -69,12 +69,18 @@ export async function endorsementCheck(
 /** What was read is all that there is: a second spelling, or bytes beside it, could be changed unnoticed. */
 async function assertSpelling(endorsements: readonly Uint8Array[], given: Collateral, cache: VerifyCache): Promise<void> {
   const { certificates, crls, ocsp, documents, rims, unrecognized } = given
-  const manifests = await Promise.all(rims.map((rim) => remember(cache, `rim-spelling:${rim.sha256}`, rim.raw.length, () => encodeRim(rim))))
+  const manifests = await Promise.all(
+    rims.map((rim) => remember(cache, `rim-spelling:${rim.sha256}`, rim.raw.length, () => encodeRim(rim))),
+  )
   const spellings = [...[...certificates, ...crls, ...ocsp].map((c) => c.raw), ...documents.map(encodeIntelDocument), ...manifests]
   for (const [i, bytes] of endorsements.entries()) {
     const at = `endorsements[${i}]`
     if (unrecognized.includes(at) || spellings.some((s) => equal(s, bytes))) continue
-    throw new AttestError('ENCODING_INVALID', 'neither one certificate, CRL or OCSP response in DER nor one document of Intel or NVIDIA in its one form', { at })
+    throw new AttestError(
+      'ENCODING_INVALID',
+      'neither one certificate, CRL or OCSP response in DER nor one document of Intel or NVIDIA in its one form',
+      { at },
+    )
   }
 }
 

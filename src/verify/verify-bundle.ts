@@ -99,7 +99,10 @@ async function verifyParsed(
   const cache = options.cache ?? createVerifyCache()
   const config = parseCanonical(bundle.config, MAX_DOCUMENT_SIZE, 'bundle.config')
   const format = cpuFormatOf(bundle)
-  const collateral = await loadCollateral([...named('endorsements', bundle.endorsements), ...named('collateral', options.collateral)], cache)
+  const collateral = await loadCollateral(
+    [...named('endorsements', bundle.endorsements), ...named('collateral', options.collateral)],
+    cache,
+  )
   const anchors = await loadTrustAnchors(named('trust anchor', options.trustAnchors), cache)
   const own = await withOwnCompanions(bundle, collateral, cache)
   const { sevSnp = {}, tdx = {}, sgx = {}, nvidia = {}, at, allowUnknown } = options

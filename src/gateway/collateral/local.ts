@@ -23,7 +23,11 @@ export async function loadCollateral(folder: string): Promise<readonly Uint8Arra
   const { certificates, crls, ocsp, documents, rims, unrecognized } = found
   const [stranger] = unrecognized
   if (stranger !== undefined)
-    throw new AttestError('CERTIFICATE_MALFORMED', `${stranger} is neither a certificate, a CRL, an OCSP response nor a document of Intel or NVIDIA`, { at: stranger })
+    throw new AttestError(
+      'CERTIFICATE_MALFORMED',
+      `${stranger} is neither a certificate, a CRL, an OCSP response nor a document of Intel or NVIDIA`,
+      { at: stranger },
+    )
   const objects = [...[...certificates, ...crls, ...ocsp].map((c) => c.raw), ...documents.map(encodeIntelDocument), ...rims.map(encodeRim)]
   if (objects.length > MAX_OBJECTS) throw new AttestError('LIMIT_EXCEEDED', `${folder} holds more than ${MAX_OBJECTS} pieces of collateral`)
   return objects

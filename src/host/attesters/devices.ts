@@ -40,5 +40,7 @@ export async function openDevices(kind: DevicesKind, options: DevicesOptions = {
 async function openSimulatedGpus(kind: DevicesKind, file: string | undefined): Promise<DeviceAttester | null> {
   if (file !== undefined && (await exists(file))) return simulatedDevices(parseSimulatedGpus(new Uint8Array(await readFile(file))))
   if (kind === 'auto') return null
-  throw new AttestError('ATTESTER_UNAVAILABLE', `no simulated GPUs${file === undefined ? ': no host folder is named' : ` at ${file}`}`, { at: 'sim' })
+  throw new AttestError('ATTESTER_UNAVAILABLE', `no simulated GPUs${file === undefined ? ': no host folder is named' : ` at ${file}`}`, {
+    at: 'sim',
+  })
 }

@@ -81,7 +81,12 @@ export function reportFields(
   }
 }
 
-function gpuFields(device: Pick<SimulatedDevice, 'architecture' | 'fwid'>, firmware: Firmware, mode: Mode, switches: readonly Uint8Array[]): readonly OpaqueField[] {
+function gpuFields(
+  device: Pick<SimulatedDevice, 'architecture' | 'fwid'>,
+  firmware: Firmware,
+  mode: Mode,
+  switches: readonly Uint8Array[],
+): readonly OpaqueField[] {
   const { driver, bios, project, projectSku, chipSku, nvdec0 } = firmware
   const common = [
     field('vbiosVersion', encodeVersion(bios)),

@@ -46,6 +46,8 @@ function answerChecks({ ocsp }: DeviceClaims, requirements: DeviceRequirements, 
   const age = Math.floor((at.getTime() - oldest) / 1000)
   return [
     ...(allowCertificateHold === true ? [] : [check('revocation.hold', held.length === 0, 'none on hold', held.join(', ') || 'none')]),
-    ...(limit === undefined ? [] : [check('freshness.ocsp', age <= limit, `at most ${limit} s old`, ocsp.length === 0 ? 'none' : `${age} s old`)]),
+    ...(limit === undefined
+      ? []
+      : [check('freshness.ocsp', ocsp.length > 0 && age <= limit, `at most ${limit} s old`, ocsp.length === 0 ? 'none' : `${age} s old`)]),
   ]
 }

@@ -49,7 +49,11 @@ export function asBound(format: Format, checks: readonly Check[], parsed: Eviden
   const renamed = checks.map((c) => (rules[c.rule] === undefined ? c : { ...c, rule: rules[c.rule] as Check['rule'] }))
   const decided = renamed.map((c) => (c.rule === 'binding.report-data' && c.outcome === 'unknown' ? { ...c, outcome: 'fail' as const } : c))
   const unsaid = parsed !== null && !decided.some((c) => c.rule === 'binding.report-data')
-  return [...decided, ...(unsaid ? [check('binding.report-data', false, 'digest of the binding', 'none')] : []), ...strayKey(format, parsed, checks)]
+  return [
+    ...decided,
+    ...(unsaid ? [check('binding.report-data', false, 'digest of the binding', 'none')] : []),
+    ...strayKey(format, parsed, checks),
+  ]
 }
 
 /** A Nitro document has no other key than the binding's, also where that one does not fit. */

@@ -6,7 +6,14 @@ import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
 import { exitCodeOf } from '../../../src/verify/verdict.ts'
 import { type BundleOptions, type BundleVerdict, verifyBundle } from '../../../src/verify/verify-bundle.ts'
 import { defined } from '../../support/defined.ts'
-import { bundleOptions, CPU_ENDORSEMENTS, type DeviceMachine, type DevicePlan, deviceBundle, deviceMachine } from '../../support/device-bundle.ts'
+import {
+  bundleOptions,
+  CPU_ENDORSEMENTS,
+  type DeviceMachine,
+  type DevicePlan,
+  deviceBundle,
+  deviceMachine,
+} from '../../support/device-bundle.ts'
 import { testBytes } from '../../support/keys.ts'
 
 let one: DeviceMachine
@@ -23,8 +30,7 @@ beforeAll(async () => {
 
 const look = (bundle: EvidenceBundle, more: Partial<BundleOptions> = {}): Promise<BundleVerdict> =>
   verifyBundle(bundle, { ...bundleOptions(one), cache, ...more })
-const objections = ({ checks }: BundleVerdict): string[] =>
-  checks.filter((c) => c.outcome !== 'pass').map((c) => `${c.rule}=${c.outcome}`)
+const objections = ({ checks }: BundleVerdict): string[] => checks.filter((c) => c.outcome !== 'pass').map((c) => `${c.rule}=${c.outcome}`)
 const flip = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((b, i) => (i === at ? b ^ 1 : b))
 
 describe('a bundle with devices', () => {
@@ -82,7 +88,10 @@ describe('a bundle is rejected:', () => {
   const attacks: readonly (readonly [string, () => Promise<EvidenceBundle>, readonly string[], 'with the answers of another GPU'?])[] = [
     [
       'GPU evidence of another VM, shown in place of its own',
-      async () => ({ ...(await deviceBundle(one)), devices: (await deviceBundle(other, { binding: { tls: toBase64Url(testBytes('vm', 32)) } })).devices }),
+      async () => ({
+        ...(await deviceBundle(one)),
+        devices: (await deviceBundle(other, { binding: { tls: toBase64Url(testBytes('vm', 32)) } })).devices,
+      }),
       ['binding.devices=fail', 'freshness.device-0.nonce=fail'],
       'with the answers of another GPU',
     ],
@@ -152,12 +161,19 @@ describe('a bundle is rejected:', () => {
     [
       'no manifests',
       async () => ({ ...(await deviceBundle(one)), endorsements: [...CPU_ENDORSEMENTS, ...one.collateral.filter((e) => e[0] === 0x30)] }),
-      ['signature.endorsements=fail', 'reference-values.device-0.driver-rim=unknown', 'reference-values.device-0.vbios-rim=unknown', 'reference-values.device-0.measurements=unknown'],
+      [
+        'signature.endorsements=fail',
+        'reference-values.device-0.driver-rim=unknown',
+        'reference-values.device-0.vbios-rim=unknown',
+        'reference-values.device-0.measurements=unknown',
+      ],
     ],
     [
       'no OCSP responses',
       async () => ({ ...(await deviceBundle(one)), endorsements: [...CPU_ENDORSEMENTS, ...one.collateral.filter((e) => e[0] !== 0x30)] }),
-      ['device-brom', 'device-provisioner', 'device-identity', 'driver-rim-0', 'driver-rim-1', 'driver-rim-2'].map((r) => `revocation.device-0.${r}=unknown`),
+      ['device-brom', 'device-provisioner', 'device-identity', 'driver-rim-0', 'driver-rim-1', 'driver-rim-2'].map(
+        (r) => `revocation.device-0.${r}=unknown`,
+      ),
     ],
   ]
   for (const [name, make, rules, more] of attacks) {
@@ -169,8 +185,16 @@ describe('a bundle is rejected:', () => {
   }
 
   const sets: readonly (readonly [string, Partial<DevicePlan>, readonly string[]])[] = [
-    ['two GPUs in the wrong order', { shown: swap }, ['binding.devices=fail', 'freshness.device-0.nonce=fail', 'freshness.device-1.nonce=fail']],
-    ['eight GPUs claimed and seven shown', { shown: (l) => l.filter((_, i) => i !== 7) }, ['binding.devices=fail', ...[7, 8, 9, 10].map((i) => `freshness.device-${i}.nonce=fail`), 'binding.device-count=fail']],
+    [
+      'two GPUs in the wrong order',
+      { shown: swap },
+      ['binding.devices=fail', 'freshness.device-0.nonce=fail', 'freshness.device-1.nonce=fail'],
+    ],
+    [
+      'eight GPUs claimed and seven shown',
+      { shown: (l) => l.filter((_, i) => i !== 7) },
+      ['binding.devices=fail', ...[7, 8, 9, 10].map((i) => `freshness.device-${i}.nonce=fail`), 'binding.device-count=fail'],
+    ],
     [
       'the same GPU twice',
       { said: (l) => [defined(l[0]), defined(l[0]), ...l.slice(2)] },

@@ -76,7 +76,12 @@ describe('endorsements of a bundle with GPUs', () => {
     const bundle = await evidence()
     const rim = defined(bundle.endorsements.find((e) => e[0] === 0x3c))
     const text = new TextDecoder().decode(rim)
-    for (const spaced of [`${text}\n`, ` ${text}`, text.replace('</ds:SignatureValue>', '</ds:SignatureValue>\n'), text.replace('<ds:KeyInfo>', '<ds:KeyInfo >')]) {
+    for (const spaced of [
+      `${text}\n`,
+      ` ${text}`,
+      text.replace('</ds:SignatureValue>', '</ds:SignatureValue>\n'),
+      text.replace('<ds:KeyInfo>', '<ds:KeyInfo >'),
+    ]) {
       expect(spaced).not.toBe(text)
       const endorsements = bundle.endorsements.map((e) => (e === rim ? new TextEncoder().encode(spaced) : e))
       expect(await look({ ...bundle, endorsements })).toMatchObject({ decision: 'reject', error: { code: 'ENCODING_INVALID' } })

@@ -20,6 +20,7 @@ function refusedBy(policy: Policy, cpu: CpuClaims): readonly string[] {
   const claims = {
     ...{ tee: 'sev-snp', measurement: 'ab'.repeat(48), debug: false, simulated: true, bindingGrade: 'committed', placementGrade: 'none' },
     ...{ tcbEvaluationDataNumber: null, collateralTime: null, cpu },
+    devices: [],
   } as unknown as Verified<AppraisedClaims>
   const checks = appraisePolicy(claims, policy, AT)
   const bad = checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true).map((c) => c.rule)
@@ -128,6 +129,7 @@ describe('leniency', () => {
   it('is what every policy accepts', () => {
     expect(leniencyOf([lenient, lenient])).toEqual({
       allowUnknown: ['revocation', 'tcb'],
+      nvidia: { allowedMismatches: [] },
       sevSnp: { acceptMaskedChipId: true },
       tdx: { acceptedTcbStatuses: ['OutOfDate', 'UpToDate'], acceptedAdvisories: ['INTEL-SA-00001'] },
       sgx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },
