@@ -18,7 +18,7 @@ export interface SimulatedGpus {
   readonly file: Uint8Array
   readonly count: number
   /** @param nonces - 32 bytes for each GPU. */
-  attest(nonces: readonly Uint8Array[]): readonly DeviceEvidence[]
+  readonly attest: (nonces: readonly Uint8Array[]) => readonly DeviceEvidence[]
 }
 
 /** OCSP responses of a simulated host stay good this long: nobody answers again. Certificates of manifests' signers do, too. */

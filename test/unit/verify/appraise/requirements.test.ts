@@ -136,6 +136,7 @@ describe('leniency', () => {
     })
     expect(leniencyOf([lenient, policyOf({}, ['tcb'])])).toEqual({
       allowUnknown: ['tcb'],
+      nvidia: { allowedMismatches: [] },
       sevSnp: {},
       tdx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },
       sgx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },
