@@ -14,7 +14,10 @@ import { AT, attest, pcrsJson, TestAk } from '../../support/tpm-maker.ts'
 const config = encodeCanonical({ agent: 'sealgate/0.1.0' })
 const nonce = testBytes('bundle nonce', 32)
 /** A key that fits into a Nitro document, where that of the default suite does not. */
-const SMALL_KEM = { suite: 'DHKEM-P384,HKDF-SHA384,AES-256-GCM', publicKey: Buffer.from(testBytes('kem', 97)).toString('base64url') } as const
+const SMALL_KEM = {
+  suite: 'DHKEM-P384,HKDF-SHA384,AES-256-GCM',
+  publicKey: Buffer.from(testBytes('kem', 97)).toString('base64url'),
+} as const
 
 const failed = ({ checks }: BundleVerdict): string[] => checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true).map((c) => c.rule)
 
@@ -112,7 +115,14 @@ describe('a bundle of another TEE', () => {
     const cpu = { format: 'sev-snp', report: await simulatedReport(binding), companions: [pcrsJson()] }
     const given = { ...bundle(binding, cpu), endorsements: [platform.vek.certificate, platform.intermediate.certificate, platform.crl] }
     const at = new Date('2026-05-28T20:26:40Z')
-    const verdict = await verifyBundle(given, { collateral: [], trustAnchors: [platform.root.certificate], at, role: 'host', nonce, allowUnknown: [] })
+    const verdict = await verifyBundle(given, {
+      collateral: [],
+      trustAnchors: [platform.root.certificate],
+      at,
+      role: 'host',
+      nonce,
+      allowUnknown: [],
+    })
     expect(failed(verdict)).toEqual(['format.companions'])
   })
 })

@@ -28,7 +28,18 @@ const refused = (devices: readonly DeviceClaims[], requirements: DeviceRequireme
 describe('what a policy asks of devices', () => {
   it.each<[string, DeviceRequirements, readonly string[]]>([
     ['nothing', {}, []],
-    ['what it is', { minimumDriver: '599.10.01', minimumVbios: '96.00.FE.00.01', modes: ['SPT'], architectures: ['HOPPER'], firmwareId: true, minimumGpus: 1 }, []],
+    [
+      'what it is',
+      {
+        minimumDriver: '599.10.01',
+        minimumVbios: '96.00.FE.00.01',
+        modes: ['SPT'],
+        architectures: ['HOPPER'],
+        firmwareId: true,
+        minimumGpus: 1,
+      },
+      [],
+    ],
     ['a newer driver', { minimumDriver: '599.10.02' }, ['tcb.device-0.driver']],
     ['a newer vBIOS', { minimumVbios: '96.00.FE.00.02' }, ['tcb.device-0.vbios']],
     ['another driver', { deniedVersions: ['599.10.01'] }, ['tcb.device-0.denied-versions']],

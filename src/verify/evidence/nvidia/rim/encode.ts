@@ -35,5 +35,8 @@ function elementsOf({ children }: XmlElement): readonly XmlElement[] {
 }
 
 function inOneLine({ children }: XmlElement): string {
-  return children.join('').replaceAll('\n', '')
+  return children
+    .filter((child) => typeof child === 'string')
+    .join('')
+    .replaceAll('\n', '')
 }
