@@ -102,7 +102,23 @@ export const nvidiaTargets = [
     maxSize: 64 * 1024,
     async open({ load }) {
       const { parseRim } = await load('verify/evidence/nvidia/rim/parse.js')
-      return { seeds: [smallRim(), ...real('nvidia-gpu/rim', /\.xml$/)], run: (input) => parseRim(input, 'fuzz') }
+      const { encodeRim } = await load('verify/evidence/nvidia/rim/encode.js')
+      const { AttestError } = await load('verify/errors.js')
+      // Values with quotes or angle brackets have no form that could be read again.
+      const again = async (bytes) => {
+        try {
+          return await parseRim(bytes, 'fuzz')
+        } catch (error) {
+          if (error instanceof AttestError) return null
+          throw error
+        }
+      }
+      const run = async (input) => {
+        const spelled = encodeRim(await parseRim(input, 'fuzz'))
+        const rim = await again(spelled)
+        if (rim !== null) assertRoundTrip(spelled, encodeRim(rim))
+      }
+      return { seeds: [smallRim(), ...real('nvidia-gpu/rim', /\.xml$/)], run }
     },
   },
   {

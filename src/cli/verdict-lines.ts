@@ -14,6 +14,17 @@ export interface Shown {
   readonly reportData?: string
   readonly product?: string | null
   readonly bindingGrade?: string
+  readonly devices?: readonly ShownDevice[]
+}
+
+/** Of one device. */
+export interface ShownDevice {
+  readonly tee: string
+  readonly mode?: string
+  readonly driverVersion?: string
+  readonly vbiosVersion?: string
+  readonly biosVersion?: string
+  readonly identity: { readonly hwmodel: string | null; readonly pdi: string | null } | null
 }
 
 /** When it was asked, and what comes. */
@@ -66,7 +77,14 @@ function provenLines(claims: Shown, paint: Paint): readonly string[] {
     `  measurement  ${claims.measurement ?? 'none'}`,
     ...(claims.reportData === undefined ? [] : [`  report data  ${reportDataText(claims.reportData)}`]),
     ...(claims.bindingGrade === undefined ? [] : [`  binding      ${claims.bindingGrade}`]),
+    ...(claims.devices ?? []).map((device, i) => `  device ${`${i}`.padEnd(5)} ${deviceText(device)}`),
   ]
+}
+
+function deviceText({ tee, mode, driverVersion, vbiosVersion, biosVersion, identity }: ShownDevice): string {
+  const facts = { mode, driver: driverVersion, vBIOS: vbiosVersion, BIOS: biosVersion, id: identity?.pdi ?? undefined }
+  const named = Object.entries(facts).flatMap(([name, value]) => (value === undefined ? [] : [`${name} ${value}`]))
+  return [tee, ...(identity?.hwmodel == null ? [] : [identity.hwmodel]), ...named].join(', ')
 }
 
 function reportDataText(hex: string): string {

@@ -18,7 +18,7 @@ export interface PolicyChoices {
  * What a policy asks of evidence where its owner did not choose; docs/formats/policy.md says why. Milan is not among the
  * products: the seed of its VCEKs has been extracted in software (arXiv 2605.12990), so its reports no longer prove a TCB.
  */
-export const STRICT_REQUIREMENTS: Required<Requirements> = {
+export const STRICT_REQUIREMENTS: Required<Omit<Requirements, 'nvidia'>> = {
   sevSnp: {
     products: ['Genoa', 'Turin'],
     floors: ['AMD-SB-3019'],
@@ -58,10 +58,11 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
 
 /** Of the TEEs that the policy lets hold data; the others are refused whatever they show. */
 function requirementsFor(tees: readonly string[], chosen: Requirements = {}): Requirements {
-  const { sevSnp, tdx, sgx } = { ...STRICT_REQUIREMENTS, ...chosen }
+  const { sevSnp, tdx, sgx, nvidia }: Requirements = { ...STRICT_REQUIREMENTS, ...chosen }
   return {
-    ...(tees.includes('sev-snp') ? { sevSnp } : {}),
-    ...(tees.includes('tdx') ? { tdx } : {}),
-    ...(tees.includes('sgx') ? { sgx } : {}),
+    ...(sevSnp !== undefined && tees.includes('sev-snp') ? { sevSnp } : {}),
+    ...(tdx !== undefined && tees.includes('tdx') ? { tdx } : {}),
+    ...(sgx !== undefined && tees.includes('sgx') ? { sgx } : {}),
+    ...(nvidia === undefined ? {} : { nvidia }),
   }
 }

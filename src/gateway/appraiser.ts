@@ -30,14 +30,14 @@ export interface Appraisal {
 
 export interface Appraised {
   readonly appraisal: Appraisal
-  /** Certificates, CRLs and Intel's documents that were used beside those of the evidence. */
+  /** Certificates, CRLs, OCSP responses and vendors' documents that were used beside those of the evidence. */
   readonly collateral: readonly Uint8Array[]
   /** Null unless accepted. */
   readonly claims: Verified<BundleClaims> | null
 }
 
 /** What is asked of the evidence beside its being genuine. */
-export interface Demand extends Pick<BundleOptions, 'role' | 'nonce' | 'job' | 'allowUnknown' | 'sevSnp' | 'tdx' | 'sgx'> {
+export interface Demand extends Pick<BundleOptions, 'role' | 'nonce' | 'job' | 'allowUnknown' | 'sevSnp' | 'tdx' | 'sgx' | 'nvidia'> {
   /** Every one must hold. */
   readonly policies: readonly Policy[]
   /** Rules of the gateway's own, about claims that verified. */

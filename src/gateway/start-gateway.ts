@@ -104,7 +104,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
   await uploads.sweep()
 
-  const ofHosts = { allowUnknown: config.allowUnknown, sevSnp: {}, tdx: {}, sgx: {}, ...config.hostRequirements }
+  const ofHosts = { allowUnknown: config.allowUnknown, sevSnp: {}, tdx: {}, sgx: {}, nvidia: {}, ...config.hostRequirements }
   const onboarding = {
     db,
     log,

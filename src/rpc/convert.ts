@@ -1,4 +1,4 @@
-import type { EvidenceBundle } from '../verify/documents/evidence-bundle.ts'
+import { type EvidenceBundle, withCompanions } from '../verify/documents/evidence-bundle.ts'
 import { AttestError } from '../verify/errors.ts'
 import { encodeCanonical, type Json } from '../verify/formats/canonical-json.ts'
 import type { LoggedEntry } from '../verify/tlog/index.ts'
@@ -25,7 +25,7 @@ export function bundleToWire(bundle: EvidenceBundle): sealgate.v1.IEvidenceBundl
   return {
     binding: bundle.binding,
     config: bundle.config,
-    cpu: { format: bundle.cpu.format, report: bundle.cpu.report },
+    cpu: { format: bundle.cpu.format, report: bundle.cpu.report, companions: [...(bundle.cpu.companions ?? [])] },
     devices: bundle.devices.map((d) => ({ type: d.type, report: d.report, certificateChain: d.certificateChain })),
     endorsements: [...bundle.endorsements],
   }
@@ -37,7 +37,7 @@ export function bundleFromWire(wire: Wire<sealgate.v1.IEvidenceBundle>): Evidenc
   return {
     binding: bytesOf(wire.binding),
     config: bytesOf(wire.config),
-    cpu: { format: wire.cpu.format ?? '', report: bytesOf(wire.cpu.report) },
+    cpu: { format: wire.cpu.format ?? '', report: bytesOf(wire.cpu.report), ...withCompanions((wire.cpu.companions ?? []).map(bytesOf)) },
     devices: (wire.devices ?? []).map((d) => {
       if (d.type !== 'gpu' && d.type !== 'nvswitch')
         throw new AttestError('DOCUMENT_INVALID', 'unknown device type', { at: 'evidence.devices' })

@@ -49,6 +49,7 @@ export {
   type SimulatedNvidia,
 } from './nvidia/authority.ts'
 export { createSimulatedDevice, type DeviceOptions, encodeChain, fwidExtension, type SimulatedDevice } from './nvidia/device.ts'
+export { createSimulatedGpus, parseSimulatedGpus, type SimulatedGpus } from './nvidia/devices-file.ts'
 export { biosRim, driverRim, FIRMWARE, type Firmware, reportFields } from './nvidia/firmware.ts'
 export type { OcspFields, OcspStatus } from './nvidia/ocsp.ts'
 export { type DeviceReportFields, encodeDeviceReport, signDeviceReport } from './nvidia/report.ts'

@@ -1,5 +1,7 @@
 import { crypto } from '#crypto'
 import type { AppraisedClaims } from './appraise/policy.ts'
+import { asBound, cpuFormatOf, wantedOfCpu, withOwnCompanions } from './bundle/cpu.ts'
+import { gradeOf, namedDevices, verifyBundleDevices } from './bundle/devices.ts'
 import { equal, fromBase64Url, toBase64Url } from './bytes/bytes.ts'
 import { type Binding, type BindingRole, parseBinding } from './documents/binding.ts'
 import { type EvidenceBundle, evidenceDigest } from './documents/evidence-bundle.ts'
@@ -8,20 +10,25 @@ import { endorsementCheck } from './endorsements.ts'
 import { AttestError } from './errors.ts'
 import { createVerifyCache, type VerifyCache } from './evidence/cache.ts'
 import { check } from './evidence/check.ts'
-import { loadCollateral } from './evidence/collateral.ts'
+import { type CollateralItem, loadCollateral } from './evidence/collateral.ts'
+import { oldestTime } from './evidence/collateral-time.ts'
 import { conclude, isInputError, rejectMalformed } from './evidence/conclude.ts'
-import type { Forecast } from './evidence/forecast.ts'
-import type { Format, VerifyOptions } from './evidence/types.ts'
+import { type Forecast, joinForecasts } from './evidence/forecast.ts'
+import type { DeviceParsed } from './evidence/nvidia/claims.ts'
+import type { DevicesClaims } from './evidence/nvidia/devices.ts'
+import { nvidiaRoots } from './evidence/nvidia/roots.ts'
+import { loadTrustAnchors } from './evidence/trust-anchors.ts'
+import type { VerifyOptions } from './evidence/types.ts'
 import { type Json, parseCanonical } from './formats/canonical-json.ts'
-import type { Check, Group, Verdict } from './verdict.ts'
+import { type Check, type Group, isAuthentic, type Verdict } from './verdict.ts'
 import { verifyEvidence } from './verify-evidence.ts'
-import { type CpuClaims, type EvidenceParsed, isCpuClaims, isCpuFormat } from './verify-format.ts'
+import { type CpuClaims, type EvidenceParsed, isCpuClaims } from './verify-format.ts'
 
 /** What a caller asks of {@link verifyBundle}. */
-export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx'> {
-  /** Certificates and CRLs beside those that came with the bundle. They never add trust. */
+export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx' | 'nvidia'> {
+  /** Certificates, CRLs, OCSP responses, documents and manifests beside those that came with the bundle. They never add trust. */
   readonly collateral: readonly Uint8Array[]
-  /** Root certificates of simulators. What verifies under one has `simulated: true`. */
+  /** Root certificates of simulators; keys of Arm platforms and of TPMs. What verifies under one has `simulated: true`. */
   readonly trustAnchors: readonly Uint8Array[]
   readonly at: Date
   /** Which kind of key holder is wanted. */
@@ -31,7 +38,7 @@ export interface BundleOptions extends Pick<VerifyOptions, 'sevSnp' | 'tdx' | 's
   /** Job digest that the binding must hold. Not given: stands in `notChecked`, unless the role has no job. */
   readonly job?: string
   readonly allowUnknown: readonly Group[]
-  /** Asks for a forecast of the CPU evidence. */
+  /** Asks for a forecast. */
   readonly forecast?: VerifyOptions['forecast']
   /** See {@link createVerifyCache}. */
   readonly cache?: VerifyCache
@@ -42,6 +49,7 @@ export interface BundleParsed {
   readonly binding: Binding
   readonly config: Json
   readonly cpu: EvidenceParsed | null
+  readonly devices: readonly DeviceParsed[]
 }
 
 /** What an accepted bundle proves: the keys in `binding` are held by an enclave with these properties. */
@@ -62,8 +70,9 @@ export type BundleVerdict = Verdict<BundleParsed, BundleClaims> & { readonly for
 
 /**
  * Proves that an enclave made this evidence, and made it for the keys, job, configuration and nonce in its binding (the CPU
- * report carries SHA-512 of the binding's bytes). Says nothing of whether a policy wants such an enclave: see
- * {@link appraisePolicy}. Devices are refused, since nothing here verifies them yet.
+ * report carries a digest of the binding's bytes); that each device is genuine, runs what its vendor published and answered for
+ * this binding, and that the binding names exactly these devices. Says nothing of whether a policy wants such an enclave: see
+ * {@link appraisePolicy}. What binding a device proves and what not is written in docs/formats/evidence-bundle.md.
  * @returns A verdict for whatever bytes; claims on acceptance alone.
  * @throws AttestError `USAGE` for options that make no sense. Never for the bundle.
  */
@@ -90,65 +99,77 @@ async function verifyParsed(
 ): Promise<BundleVerdict> {
   const cache = options.cache ?? createVerifyCache()
   const config = parseCanonical(bundle.config, MAX_DOCUMENT_SIZE, 'bundle.config')
-  const collateral = [...bundle.endorsements, ...options.collateral]
-  const { sevSnp = {}, tdx = {}, sgx = {} } = options
+  const format = cpuFormatOf(bundle)
+  const collateral = await loadCollateral(
+    [...named('endorsements', bundle.endorsements), ...named('collateral', options.collateral)],
+    cache,
+  )
+  const anchors = await loadTrustAnchors(named('trust anchor', options.trustAnchors), cache)
+  const own = await withOwnCompanions(bundle, collateral, cache)
+  const { sevSnp = {}, tdx = {}, sgx = {}, nvidia = {}, at, allowUnknown } = options
   const cpu = await verifyEvidence(bundle.cpu.report, {
-    format: formatOf(bundle),
-    collateral,
-    trustAnchors: options.trustAnchors,
-    at: options.at,
-    nonce: await crypto.digest('SHA-512', bundle.binding),
-    allowUnknown: options.allowUnknown,
+    format,
+    collateral: own.collateral,
+    trustAnchors: anchors,
+    at,
+    ...(await wantedOfCpu(format, bundle, binding)),
+    allowUnknown,
     sevSnp,
     tdx,
     sgx,
     cache,
     ...(options.forecast === undefined ? {} : { forecast: options.forecast }),
   })
-  const endorsements = await endorsementCheck(bundle.endorsements, [...options.collateral, ...options.trustAnchors], cache)
-  const checks = [...(await bindingChecks(bundle, binding, options)), endorsements, ...cpu.checks.map(asReportData)]
-  const parsed = { binding, config, cpu: cpu.parsed }
-  const common = { format: 'bundle', parsed, checks, notChecked: [...notChecked, ...cpu.notChecked.filter((n) => n !== 'measurement')] }
-  const { forecast } = cpu
-  if (cpu.decision === 'reject') return { ...common, decision: 'reject', authentic: cpu.authentic, error: cpu.error, forecast }
+  const { roots } = anchors
+  const common = { collateral, roots: nvidiaRoots(roots), at: at.getTime(), requirements: nvidia, cache }
+  const devices = await verifyBundleDevices(bundle, binding, common)
+  const checks = [
+    ...(await bindingChecks(bundle, binding, options)),
+    ...own.checks,
+    await endorsementCheck(bundle.endorsements, issuersOf(bundle, options), cache),
+    ...asBound(format, cpu.checks, cpu.parsed),
+    ...devices.checks,
+  ]
+  const findings = {
+    format: 'bundle',
+    parsed: { binding, config, cpu: cpu.parsed, devices: devices.parsed.devices },
+    checks,
+    notChecked: [...new Set([...notChecked, ...cpu.notChecked.filter((n) => n !== 'measurement'), ...devices.notChecked])],
+  }
+  const forecast = cpu.forecast === null ? null : joinForecasts([cpu.forecast, await devices.forecast()])
+  if (cpu.decision === 'reject') return { ...findings, decision: 'reject', authentic: isAuthentic(checks), error: cpu.error, forecast }
   const { claims: proven } = cpu
   if (!isCpuClaims(cpu.format, proven)) throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${cpu.format}`, { at: 'bundle.cpu' })
   const claims: BundleClaims = {
-    ...commonClaims(proven),
-    bindingGrade: 'committed',
+    ...commonClaims(proven, devices.claims),
+    bindingGrade: gradeOf(bundle, binding),
     placementGrade: 'none',
     tcbEvaluationDataNumber: evaluationNumberOf(proven),
-    collateralTime: await oldestCollateral(collateral, cache),
+    collateralTime: oldestTime(collateral),
     binding,
     bindingDigest: toBase64Url(await crypto.digest('SHA-256', bundle.binding)),
     evidence: await evidenceDigest(bundle),
     config,
     cpu: proven,
+    devices: devices.claims.devices,
   }
-  return Object.assign(conclude({ ...common, claims }, options.allowUnknown), { forecast })
+  return Object.assign(conclude({ ...findings, claims }, allowUnknown), { forecast })
 }
 
-/** What a service says instead of evidence is for the caller to ask for, not for a bundle. */
-function formatOf({ cpu: { format } }: EvidenceBundle): Format {
-  if (!isCpuFormat(format)) throw new AttestError('EVIDENCE_UNSUPPORTED', `format ${format}`, { at: 'bundle.cpu' })
-  return format
+/** Who may have signed endorsements: what the caller gave, and the authorities above the devices. */
+function issuersOf({ devices }: EvidenceBundle, { collateral, trustAnchors }: BundleOptions): readonly Uint8Array[] {
+  return [...collateral, ...trustAnchors, ...devices.map((d) => d.certificateChain)]
 }
 
 async function bindingChecks(bundle: EvidenceBundle, binding: Binding, { role, nonce, job }: BundleOptions): Promise<readonly Check[]> {
   const config = toBase64Url(await crypto.digest('SHA-256', bundle.config))
-  const devices = bundle.devices.length + binding.devices.length
   return [
     check('binding.role', binding.role === role, role, binding.role),
     check('binding.job-role', (binding.job !== null) === (binding.role === 'job'), 'a job in the role job alone', binding.job ?? 'none'),
     ...(job === undefined ? [] : [check('binding.job', binding.job === job, job, binding.job ?? 'none')]),
     ...(nonce === undefined ? [] : [nonceCheck(nonce, binding)]),
     check('binding.config', binding.config === config, binding.config, config),
-    check(
-      'binding.devices',
-      devices === 0,
-      'no devices: none is supported yet',
-      `${bundle.devices.length} reports for ${binding.devices.length}`,
-    ),
+    await namedDevices(bundle, binding),
   ]
 }
 
@@ -156,20 +177,11 @@ function nonceCheck(nonce: Uint8Array, binding: Binding): Check {
   return check('freshness.binding-nonce', equal(nonce, fromBase64Url(binding.nonce)), toBase64Url(nonce), binding.nonce)
 }
 
-/** For bare evidence REPORT_DATA is a nonce; here it is what ties the report to the binding. */
-function asReportData(found: Check): Check {
-  return found.rule === 'freshness.nonce' ? { ...found, rule: 'binding.report-data' } : found
-}
+type Common = Pick<BundleClaims, 'tee' | 'measurement' | 'reportData' | 'debug' | 'tcbStatus' | 'simulated'>
 
-function commonClaims({
-  tee,
-  measurement,
-  reportData,
-  debug,
-  tcbStatus,
-  simulated,
-}: CpuClaims): Pick<BundleClaims, 'tee' | 'measurement' | 'reportData' | 'debug' | 'tcbStatus' | 'simulated'> {
-  return { tee, measurement, reportData, debug, tcbStatus, simulated }
+/** Those of the CPU; one simulated part makes the whole simulated. */
+function commonClaims({ tee, measurement, reportData, debug, tcbStatus, simulated }: CpuClaims, devices: DevicesClaims): Common {
+  return { tee, measurement, reportData, debug, tcbStatus, simulated: simulated || devices.simulated }
 }
 
 /** The lower one of TCB info and QE identity. */
@@ -178,10 +190,6 @@ export function evaluationNumberOf(claims: CpuClaims): number | null {
   return Math.min(claims.tcb.tcbEvaluationDataNumber, claims.tcb.qeTcbEvaluationDataNumber)
 }
 
-/** The oldest, since nobody vouches for the date of what was not needed: adding something can only make it older. */
-async function oldestCollateral(collateral: readonly Uint8Array[], cache: VerifyCache): Promise<number | null> {
-  const items = collateral.map((bytes, i) => ({ name: `collateral[${i}]`, bytes }))
-  const { crls, documents } = await loadCollateral(items, cache)
-  const dates = [...crls.map((c) => c.thisUpdate), ...documents.map((d) => d.content.issueDate)]
-  return dates.length === 0 ? null : Math.floor(Math.min(...dates) / 1000)
+function named(kind: string, items: readonly Uint8Array[]): CollateralItem[] {
+  return items.map((bytes, i) => ({ name: `${kind}[${i}]`, bytes }))
 }

@@ -1,6 +1,8 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { toBase64 } from '../../src/verify/bytes/bytes.ts'
+import type { parseEvidenceBundle } from '../../src/verify/documents/evidence-bundle.ts'
 import type { VerifyOptions } from '../../src/verify/evidence/types.ts'
+import type { BundleOptions, BundleVerdict, verifyBundle } from '../../src/verify/verify-bundle.ts'
 import type { EvidenceVerdict, verifyEvidence } from '../../src/verify/verify-evidence.ts'
 import type { EvidenceCase } from '../support/vector-cases.ts'
 
@@ -11,12 +13,15 @@ interface Task {
   readonly trustAnchors: readonly string[]
   readonly eventLogs: readonly string[]
   readonly at: string
+  readonly nonce: string | null
   readonly rest: Pick<VerifyOptions, 'format' | 'allowUnknown' | 'sevSnp'>
 }
 
 /** A page of an auditor: the verifier is its only script, and its policy allows no connection. */
 export interface VerifierPage {
   verify(one: EvidenceCase): Promise<EvidenceVerdict>
+  /** @param bundle - JSON form. */
+  verifyBundle(bundle: Uint8Array, options: BundleOptions): Promise<BundleVerdict>
   close(): Promise<void>
 }
 
@@ -34,26 +39,56 @@ export async function openVerifierPage(executablePath: string, script: string): 
   await page.goto(PAGE)
   return {
     verify: async (one) => JSON.parse(await page.evaluate(verifyInPage, taskOf(one))) as EvidenceVerdict,
+    verifyBundle: async (bundle, options) => {
+      const { nonce, role, allowUnknown, at } = options
+      const rest = { role, allowUnknown, nonce: nonce === undefined ? null : toBase64(nonce) }
+      const bytes = { bundle: toBase64(bundle), trustAnchors: options.trustAnchors.map(toBase64) }
+      return JSON.parse(await page.evaluate(verifyBundleInPage, { ...bytes, ...rest, at: at.toISOString() })) as BundleVerdict
+    },
     close: () => browser.close(),
   }
 }
 
 function taskOf({ input, options }: EvidenceCase): Task {
-  const { collateral, trustAnchors, eventLogs = [], at, ...rest } = options
+  const { collateral, trustAnchors, eventLogs = [], at, nonce, ...rest } = options
   if (!('map' in trustAnchors)) throw new Error('roots cross to the page as bytes')
   const texts = { collateral: collateral.map(toBase64), trustAnchors: trustAnchors.map(toBase64), eventLogs: eventLogs.map(toBase64) }
-  return { input: toBase64(input), ...texts, at: at.toISOString(), rest }
+  return { input: toBase64(input), ...texts, at: at.toISOString(), nonce: nonce === undefined ? null : toBase64(nonce), rest }
 }
 
 /** Runs in the page. */
-async function verifyInPage({ input, collateral, trustAnchors, eventLogs, at, rest }: Task): Promise<string> {
+async function verifyInPage({ input, collateral, trustAnchors, eventLogs, at, nonce, rest }: Task): Promise<string> {
   const { sealgate } = globalThis as unknown as { sealgate: { verifyEvidence: typeof verifyEvidence } }
   const bytes = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
   const verdict = await sealgate.verifyEvidence(bytes(input), {
     ...rest,
+    ...(nonce === null ? {} : { nonce: bytes(nonce) }),
     collateral: collateral.map(bytes),
     trustAnchors: trustAnchors.map(bytes),
     eventLogs: eventLogs.map(bytes),
+    at: new Date(at),
+  })
+  return JSON.stringify(verdict)
+}
+
+interface BundleTask extends Pick<BundleOptions, 'role' | 'allowUnknown'> {
+  readonly bundle: string
+  readonly trustAnchors: readonly string[]
+  readonly nonce: string | null
+  readonly at: string
+}
+
+/** Runs in the page. */
+async function verifyBundleInPage({ bundle, trustAnchors, nonce, at, ...rest }: BundleTask): Promise<string> {
+  const { sealgate } = globalThis as unknown as {
+    sealgate: { verifyBundle: typeof verifyBundle; parseEvidenceBundle: typeof parseEvidenceBundle }
+  }
+  const bytes = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+  const verdict = await sealgate.verifyBundle(sealgate.parseEvidenceBundle(bytes(bundle)), {
+    ...rest,
+    ...(nonce === null ? {} : { nonce: bytes(nonce) }),
+    collateral: [],
+    trustAnchors: trustAnchors.map(bytes),
     at: new Date(at),
   })
   return JSON.stringify(verdict)

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../src/seal/jws.ts'
 import type { NoteSigner } from '../../src/seal/note.ts'
-import { attest, parseSimulatedPlatform, type SimulatedPlatform } from '../../src/sim/index.ts'
+import { attest, type DeviceEvidence, parseSimulatedPlatform, type SimulatedGpus, type SimulatedPlatform } from '../../src/sim/index.ts'
 import { fromBase64Url, toBase64Url, toHex } from '../../src/verify/bytes/bytes.ts'
 import { crypto } from '../../src/verify/crypto/node.ts'
 import { type Binding, encodeBinding } from '../../src/verify/documents/binding.ts'
 import { CONTRACT_TYP, type Contract, encodeContract } from '../../src/verify/documents/contract.ts'
+import { deviceNonce } from '../../src/verify/documents/device-nonce.ts'
 import { bundleToJson, type EvidenceBundle, evidenceDigest } from '../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, GRANT_TYP, type Grant } from '../../src/verify/documents/grant.ts'
 import { type DatasetHeader, encodeHeader } from '../../src/verify/documents/header.ts'
@@ -105,6 +106,8 @@ export interface Plan {
   readonly platform: SimulatedPlatform
   /** What evidence is of. */
   readonly tee: 'sev-snp' | 'tdx'
+  /** GPUs of the host; null: none. */
+  readonly gpus: SimulatedGpus | null
   /** What the host brings; null: the certificates and CRL of the platform. */
   readonly hostEndorsements: readonly Uint8Array[] | null
   /** The report that the simulator would make for this binding; for recorded vectors. */
@@ -133,9 +136,15 @@ export const DEFAULT_PLAN: Plan = {
   measurement: MEASUREMENT,
   platform,
   tee: 'sev-snp',
+  gpus: null,
   hostEndorsements: null,
   report: (binding) => simulatedReport(binding),
   endorsements: [platform.root.certificate],
+}
+
+async function devicesOf({ gpus }: Plan, bare: Binding): Promise<readonly DeviceEvidence[]> {
+  if (gpus === null) return []
+  return gpus.attest(await Promise.all(Array.from({ length: gpus.count }, (_, i) => deviceNonce(bare, i))))
 }
 
 export async function simulatedReport(
@@ -199,7 +208,7 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
 
   const ownerNonce = testBytes('owner nonce', 32)
   const kem = kemKey('enclave')
-  const binding = encodeBinding({
+  const bare: Binding = {
     v: 1,
     context: 'sealgate/attest/v1',
     role: 'job',
@@ -211,14 +220,20 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
     config: await digestOf(CONFIG),
     job,
     ...plan.binding,
-  })
+  }
+  const devices = await devicesOf(plan, bare)
+  const named = await Promise.all(devices.map(async ({ type, report }) => ({ type, report: await digestOf(report) })))
+  const binding = encodeBinding(devices.length === 0 ? bare : { ...bare, devices: named })
   const report = await plan.report(binding)
   const bundle: EvidenceBundle = {
     binding,
     config: CONFIG,
     cpu: { format: plan.tee, report },
-    devices: [],
-    endorsements: plan.hostEndorsements ?? [plan.platform.vek.certificate, plan.platform.intermediate.certificate, plan.platform.crl],
+    devices,
+    endorsements: [
+      ...(plan.hostEndorsements ?? [plan.platform.vek.certificate, plan.platform.intermediate.certificate, plan.platform.crl]),
+      ...(plan.gpus?.endorsements ?? []),
+    ],
   }
   const evidence = await evidenceDigest(bundle)
 

@@ -57,4 +57,16 @@ export const everyRequirement: Required<Requirements> = {
     attributes: { required: ['init'] },
     allowedXfrm: '0x7',
   },
+  nvidia: {
+    minimumDriver: '550.90.07',
+    minimumVbios: '96.00.9F.00.01',
+    deniedVersions: ['550.54.15', '96.00.5E.00.01'],
+    modes: ['PPCIE', 'SPT'],
+    architectures: ['HOPPER', 'LS10'],
+    firmwareId: true,
+    minimumGpus: 8,
+    maximumOcspAgeSeconds: 86400,
+    allowedMismatches: [9, 36],
+    allowCertificateHold: true,
+  },
 }

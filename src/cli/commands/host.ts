@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import type { AttesterKind, DevicesKind, NvmlGpus } from '../../host/index.ts'
+import type { AttesterKind, DeviceAttester, DevicesKind, NvmlGpus } from '../../host/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { type LogLevel, logLevelOption } from '../options.ts'
@@ -54,8 +54,8 @@ function attesterOptions(command: Command): Command {
         .default('auto'),
     )
     .addOption(
-      new Option('--devices <devices>', 'auto: GPUs give evidence where the NVIDIA driver is loaded')
-        .choices(['auto', 'none', 'nvml'])
+      new Option('--devices <devices>', 'auto: GPUs give evidence where the NVIDIA driver is loaded, else the simulated ones of the folder')
+        .choices(['auto', 'none', 'nvml', 'sim'])
         .default('auto'),
     )
     .addOption(
@@ -64,11 +64,11 @@ function attesterOptions(command: Command): Command {
 }
 
 async function start({ output, signal }: Context, options: StartOptions, folder: string): Promise<void> {
-  const { openDevices, startHost } = await import('../../host/index.ts')
+  const { startHost } = await import('../../host/index.ts')
   const { createRunner } = await import('../../host/runner/index.ts')
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
-  const devices = await openDevices(options.devices)
+  const devices = await openDevicesOf(options, folder)
   const runner = await createRunner({ kind: options.runner })
   try {
     const logger = createLogger(options.logLevel)
@@ -97,6 +97,11 @@ async function openAttester(
   return createAttester('sim', { ...place, dangerouslyClaimMeasurement: await parseHex(dangerouslyClaimMeasurement, 48) })
 }
 
+async function openDevicesOf({ devices }: AttesterChoice, folder: string | undefined): Promise<DeviceAttester | null> {
+  const { HOST_FILES, openDevices } = await import('../../host/index.ts')
+  return openDevices(devices, folder === undefined ? {} : { simulatedFile: `${folder}/${HOST_FILES.simulatedGpus}` })
+}
+
 async function parseHex(text: string, size: number): Promise<Uint8Array> {
   const { fromHex } = await import('../../verify/bytes/bytes.ts')
   const bytes = /^([0-9a-f]{2})*$/i.test(text) ? fromHex(text) : new Uint8Array()
@@ -105,12 +110,11 @@ async function parseHex(text: string, size: number): Promise<Uint8Array> {
 }
 
 async function evidence({ output }: Context, options: EvidenceOptions, folder: string | undefined): Promise<void> {
-  const { openDevices } = await import('../../host/index.ts')
   const { makeEvidence } = await import('../make-evidence.ts')
   const { bundleToJson, encodeEvidenceBundle } = await import('../../verify/documents/evidence-bundle.ts')
   const nonce = options.nonce === undefined ? null : await parseHex(options.nonce, 32)
   const attester = await openAttester(options, folder)
-  const devices = await openDevices(options.devices)
+  const devices = await openDevicesOf(options, folder)
   const made = await makeEvidence({ attester, devices, role: options.role, nonce })
   const bytes = encodeEvidenceBundle(made.bundle)
   if (options.out !== undefined) {
@@ -133,17 +137,20 @@ async function evidence({ output }: Context, options: EvidenceOptions, folder: s
     ...(made.measurement === null ? [] : [`  measurement  ${made.measurement}`]),
     `  nonce        ${made.nonce}`,
     ...about.gpus.map((g, i) => `  GPU ${i}        ${g.architecture}, vBIOS ${g.vbiosVersion}, driver ${about.driverVersion}, ${g.uuid}`),
+    ...(made.bundle.devices.length === 0 ? [] : [`  devices      ${made.bundle.devices.length} reports`]),
     ...about.unattested.map((what) => output.paint.warn(`  no evidence of ${what}`)),
     ...(options.out === undefined ? [] : [`  evidence in  ${options.out}`]),
   ])
 }
 
 /** What the driver says of the GPUs: for people, not part of the evidence. */
-async function aboutDevices(gpus: NvmlGpus | null): Promise<{
+async function aboutDevices(devices: DeviceAttester | null): Promise<{
   readonly driverVersion: string | null
   readonly gpus: Awaited<ReturnType<NvmlGpus['facts']>>
   readonly unattested: readonly string[]
 }> {
-  if (gpus === null) return { driverVersion: null, gpus: [], unattested: [] }
-  return { driverVersion: await gpus.driverVersion(), gpus: await gpus.facts(), unattested: gpus.unattested }
+  const { NvmlGpus } = await import('../../host/index.ts')
+  const unattested = devices?.unattested ?? []
+  if (!(devices instanceof NvmlGpus)) return { driverVersion: null, gpus: [], unattested }
+  return { driverVersion: await devices.driverVersion(), gpus: await devices.facts(), unattested }
 }

@@ -12,6 +12,7 @@ interface InitOptions {
   readonly suite: 'hybrid' | 'p384'
   readonly simulated?: boolean
   readonly tee: 'sev-snp' | 'tdx'
+  readonly gpus?: number
 }
 
 const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
@@ -32,6 +33,7 @@ export function register(program: Command): void {
     .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
     .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
     .addOption(new Option('--tee <tee>', 'host: what the simulated TEE is').choices(['sev-snp', 'tdx']).default('sev-snp'))
+    .option('--gpus <n>', 'host: how many simulated GPUs it has, 1 to 8', parseGpus)
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -40,9 +42,15 @@ export function register(program: Command): void {
         'sealgate init alice --role owner --trust gw/trust.json',
         'sealgate init host1 --role host --simulated',
         'sealgate init host2 --role host --simulated --tee tdx',
+        'sealgate init host3 --role host --simulated --gpus 1',
       ),
     )
     .action(action<InitOptions, [string]>(initFolder))
+}
+
+function parseGpus(text: string): number {
+  if (!/^[1-8]$/.test(text)) throw new AttestError('USAGE', `--gpus ${text.slice(0, 20)}: want 1 to 8`)
+  return Number(text)
 }
 
 async function initFolder(context: Context, options: InitOptions, folder: string): Promise<void> {
@@ -84,13 +92,17 @@ async function initHost({ output }: Context, options: InitOptions, folder: strin
     throw new AttestError('USAGE', 'a host with a real TEE has nothing to make; for a simulated one say --simulated')
   }
   const { createSimulatedHost } = await import('../folders/host-folder.ts')
-  const { createSimulatedTee } = await import('../../sim/index.ts')
-  const { rootPath, collateralPath, measurement } = await createSimulatedHost(folder, await createSimulatedTee(options.tee, new Date()))
+  const { createSimulatedGpus, createSimulatedTee } = await import('../../sim/index.ts')
+  const at = new Date()
+  const gpus = options.gpus === undefined ? null : await createSimulatedGpus(options.gpus, at)
+  const tee = await createSimulatedTee(options.tee, at)
+  const { rootPath, collateralPath, measurement } = await createSimulatedHost(folder, tee, gpus)
   const facts = {
     role: 'host',
     folder,
     simulated: true,
     tee: options.tee,
+    gpus: gpus?.count ?? 0,
     simulatedRoot: rootPath,
     collateral: collateralPath,
     measurement,
@@ -98,6 +110,7 @@ async function initHost({ output }: Context, options: InitOptions, folder: strin
   output.answer(facts, [
     `A SIMULATED TEE is ready in ${folder}: its evidence proves nothing about hardware.`,
     `  measurement  ${measurement}`,
+    ...(gpus === null ? [] : [`  GPUs         ${gpus.count}, simulated too`]),
     `  root         ${rootPath}: it counts only where it is added, e.g. sealgate trust add gw --simulated-root ${rootPath}`,
     ...(collateralPath === null ? [] : [`  collateral   ${collateralPath}: for sealgate verify --collateral`]),
   ])

@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .requiredOption('--measurement <tee:hex>', 'launch measurement that may receive data, e.g. sev-snp:…; may be repeated', collect, [])
     .option('--allow-simulated', 'accept simulated evidence: for demonstrations only')
     .option('--allow-unknown <group>', 'accept an unknown of this rule group, e.g. revocation; may be repeated', collect, [])
-    .option('--requirements <file>', 'JSON with sevSnp, tdx or sgx: what to ask of such evidence, in place of the strict choice')
+    .option('--requirements <file>', 'JSON with sevSnp, tdx, sgx or nvidia: what to ask of such evidence, in place of the strict choice')
     .addOption(new Option('--runner <runner>', 'runners that may be used').choices(['any', 'docker', 'wasm']).default('any'))
     .option('--out <file>', 'file to make (default: policy.json in the folder)')
     .addOption(folderOption())
@@ -98,13 +98,13 @@ async function check({ output }: Context, _: object, file: string): Promise<void
   ])
 }
 
-function requirementLines({ sevSnp, tdx, sgx }: Requirements): readonly string[] {
-  const lines = { 'sev-snp': sevSnp, tdx, sgx }
+function requirementLines({ sevSnp, tdx, sgx, nvidia }: Requirements): readonly string[] {
+  const lines = { 'sev-snp': sevSnp, tdx, sgx, nvidia }
   return Object.entries(lines).flatMap(([tee, asked]) => (asked === undefined ? [] : [`  requirements  ${tee} ${JSON.stringify(asked)}`]))
 }
 
 /** What a reader should not overlook of what is asked of evidence. */
-function looseRequirements({ tees, sevSnp, tdx, sgx }: Policy['appraisal']): readonly string[] {
+function looseRequirements({ tees, sevSnp, tdx, sgx, nvidia }: Policy['appraisal']): readonly string[] {
   const snp = tees.includes('sev-snp')
   const statuses = [...new Set([tdx, sgx].flatMap((r) => r?.acceptedTcbStatuses ?? []))].filter((status) => status !== 'UpToDate')
   return [
@@ -114,6 +114,8 @@ function looseRequirements({ tees, sevSnp, tdx, sgx }: Policy['appraisal']): rea
     ...(snp && sevSnp?.minimumTcb === undefined && sevSnp?.floors === undefined ? ['no floor is set for the TCB of AMD processors'] : []),
     ...(sevSnp?.acceptMaskedChipId === true ? ['masked CHIP_IDs are accepted: the certificate alone names the chip'] : []),
     ...statuses.map((status) => `Intel's TCB status ${status} is accepted`),
+    ...(nvidia?.allowedMismatches ?? []).map((index) => `measurement ${index} of NVIDIA devices may differ from their manifests`),
+    ...(nvidia?.allowCertificateHold === true ? ['signers of NVIDIA manifests may be on hold'] : []),
   ]
 }
 

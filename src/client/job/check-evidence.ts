@@ -1,4 +1,4 @@
-import { appraisePolicy, constraintChecks, leniencyOf, policiesAllow } from '../../verify/appraise/index.ts'
+import { appraisePolicy, constraintChecks, leniencyOf, policiesAllow, provenOf } from '../../verify/appraise/index.ts'
 import { fromBase64Url } from '../../verify/bytes/bytes.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import { evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
@@ -59,7 +59,7 @@ export async function checkEvidence(question: EvidenceQuestion): Promise<Trusted
   if (!accepts(appraisal)) throw rejected(appraisal)
   const demands = [
     ...policiesAllow({ contract, policies, kem: binding.kem, log: null }),
-    ...constraintChecks(contract, { tee: verdict.claims.tee, gpus: 0 }),
+    ...constraintChecks(contract, provenOf(verdict.claims)),
   ]
   if (!accepts(demands)) throw new AttestError('POLICY_DENIED', describeFailures(demands))
   return {

@@ -4,14 +4,15 @@ import { AttestError } from '../../verify/errors.ts'
 import { createVerifyCache } from '../../verify/evidence/cache.ts'
 import { loadCollateral as recognize } from '../../verify/evidence/collateral.ts'
 import { encodeIntelDocument } from '../../verify/evidence/dcap/collateral-json.ts'
+import { encodeRim } from '../../verify/evidence/nvidia/rim/encode.ts'
 
-/** A receipt file holds the collateral as used, at most 64 objects, and hosts bring some of their own. */
-const MAX_OBJECTS = 48
+/** A receipt file holds the collateral as used, at most 128 objects, and the vendors' services add some. */
+const MAX_OBJECTS = 96
 const MAX_FILE_SIZE = 1024 * 1024
 
 /**
- * Certificates, CRLs and Intel's documents of a folder, each on its own in the form that endorsements have: DER, or the
- * document's one form. Recognised by content; a folder that does not exist is empty.
+ * Certificates, CRLs, OCSP responses and documents of Intel and NVIDIA of a folder, each on its own in the form that
+ * endorsements have: DER, or the document's one form. Recognised by content; a folder that does not exist is empty.
  * @throws AttestError `FILE_UNREADABLE`, `LIMIT_EXCEEDED`, `CERTIFICATE_MALFORMED` or another parser's, naming the file.
  */
 export async function loadCollateral(folder: string): Promise<readonly Uint8Array[]> {
@@ -19,11 +20,15 @@ export async function loadCollateral(folder: string): Promise<readonly Uint8Arra
     fileNames(folder).map((name) => readItem(join(folder, name))),
     createVerifyCache(),
   )
-  const { certificates, crls, documents, unrecognized } = found
+  const { certificates, crls, ocsp, documents, rims, unrecognized } = found
   const [stranger] = unrecognized
   if (stranger !== undefined)
-    throw new AttestError('CERTIFICATE_MALFORMED', `${stranger} is neither a certificate, a CRL nor a document of Intel`, { at: stranger })
-  const objects = [...[...certificates, ...crls].map((c) => c.raw), ...documents.map(encodeIntelDocument)]
+    throw new AttestError(
+      'CERTIFICATE_MALFORMED',
+      `${stranger} is neither a certificate, a CRL, an OCSP response nor a document of Intel or NVIDIA`,
+      { at: stranger },
+    )
+  const objects = [...[...certificates, ...crls, ...ocsp].map((c) => c.raw), ...documents.map(encodeIntelDocument), ...rims.map(encodeRim)]
   if (objects.length > MAX_OBJECTS) throw new AttestError('LIMIT_EXCEEDED', `${folder} holds more than ${MAX_OBJECTS} pieces of collateral`)
   return objects
 }

@@ -5,6 +5,7 @@ import { type Binding, parseBinding } from '../../verify/documents/binding.ts'
 import { type EvidenceBundle, evidenceDigest, parseEvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
 import { blobField, parseDocument } from '../../verify/documents/fields.ts'
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
+import { MAX_RECEIPT_ENDORSEMENTS } from '../../verify/documents/receipt-file.ts'
 import { type Appraisal, parseAppraisal } from '../appraiser.ts'
 import type { JobRow } from '../store/tables.ts'
 
@@ -20,7 +21,7 @@ export interface JobEvidence {
   readonly endorsements: readonly Uint8Array[]
 }
 
-const listSchema = z.array(blobField(1024 * 1024)).max(64)
+const listSchema = z.array(blobField(1024 * 1024)).max(MAX_RECEIPT_ENDORSEMENTS)
 
 /** Null for a job that has none yet. */
 export async function evidenceOf(row: JobRow): Promise<JobEvidence | null> {

@@ -1,6 +1,6 @@
 import type { sealgate } from '../../rpc/index.ts'
 import { bundleFromWire } from '../../rpc/index.ts'
-import { constraintChecks, leniencyOf } from '../../verify/appraise/index.ts'
+import { constraintChecks, leniencyOf, provenOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { parseBinding } from '../../verify/documents/binding.ts'
 import { type EvidenceBundle, encodeEvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
@@ -83,7 +83,7 @@ export class HostReports {
         nonce: await jobNonce(row.digest, nonces, row.checkpoint ?? ''),
         ...leniencyOf(documents),
         policies: documents,
-        also: ({ tee }) => constraintChecks(contract, { tee, gpus: 0 }),
+        also: (claims) => constraintChecks(contract, provenOf(claims)),
       })
       const set = {
         evidence: bundle.bytes,

@@ -1,4 +1,4 @@
-import { type AppraisedClaims, appraisePolicy, constraintChecks } from '../../verify/appraise/index.ts'
+import { type AppraisedClaims, appraisePolicy, constraintChecks, provenOf } from '../../verify/appraise/index.ts'
 import type { Contract, RunnerKind } from '../../verify/documents/contract.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import type { Check, Verified } from '../../verify/verdict.ts'
@@ -12,7 +12,6 @@ export interface Candidate {
   readonly runners: readonly string[]
   /** Null: no accepted evidence, or none any more. */
   readonly claims: Verified<AppraisedClaims> | null
-  readonly gpus: number
 }
 
 export interface PlacementReason {
@@ -58,13 +57,13 @@ function unready({ online, busy, claims }: Candidate): readonly string[] {
 }
 
 /** What will not change while the host is as it is. */
-function unfitFor({ contract, policies, declined, at }: PlacementRequest, { name, runners, claims, gpus }: Candidate): readonly string[] {
+function unfitFor({ contract, policies, declined, at }: PlacementRequest, { name, runners, claims }: Candidate): readonly string[] {
   const refusal = declined.get(name)
   return [
     ...(refusal === undefined ? [] : [`declined: ${refusal}`]),
     ...unfitRunner(contract.image.runner, runners),
     ...unproven(contract),
-    ...(claims === null ? [] : failures(constraintChecks(contract, { tee: claims.tee, gpus }))),
+    ...(claims === null ? [] : failures(constraintChecks(contract, provenOf(claims)))),
     ...(claims === null ? [] : policies.flatMap((policy) => failures(appraisePolicy(claims, policy, at)))),
   ]
 }

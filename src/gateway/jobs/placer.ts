@@ -105,14 +105,13 @@ export class Placer {
     const known = await db.selectFrom('hosts').selectAll().execute()
     const away = known.filter((row) => hosts.get(row.name) === null)
     return [
-      ...hosts.list().map((host) => ({ ...host, online: true, busy: busy.has(host.name), gpus: 0 })),
+      ...hosts.list().map((host) => ({ ...host, online: true, busy: busy.has(host.name) })),
       ...away.map((row) => ({
         name: row.name,
         online: false,
         busy: busy.has(row.name),
         runners: JSON.parse(row.runners) as string[],
         claims: null,
-        gpus: 0,
       })),
     ]
   }

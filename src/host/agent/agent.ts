@@ -245,10 +245,11 @@ export class Agent {
   }
 
   async #carryOut(taken: CurrentJob): Promise<void> {
-    const { attester, logger, memoryBytes, runner } = this.#means
+    const { attester, devices, logger, memoryBytes, runner } = this.#means
     const { jobId } = taken.offer
     try {
-      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, memoryBytes })
+      const gpus = (await devices?.count()) ?? 0
+      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, gpus, memoryBytes })
       taken.job = await Job.begin(checked, this.#jobMeans(jobId))
       logger.info({ jobId }, 'job begun')
       if (this.#closing === null) this.#send({ jobEvidence: { jobId, evidence: bundleToWire(taken.job.evidence) } })

@@ -12,6 +12,10 @@ export const HOST_FILES = {
   identity: 'identity.json',
   /** Keys of a simulated TEE; absent on real hardware. */
   simulatedPlatform: 'sim-platform.json',
+  /** Keys of simulated GPUs; absent on real hardware. */
+  simulatedGpus: 'sim-gpus.json',
+  /** Manifests and OCSP responses by which the agent admits GPUs, in any form. Never an anchor. */
+  collateral: 'collateral',
   state: 'state',
 } as const
 

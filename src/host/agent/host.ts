@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 import { GatewayChannel } from '../../rpc/index.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
+import { admitGpus } from '../attesters/nvml/admit.ts'
+import { NvmlGpus } from '../attesters/nvml/gpus.ts'
+import { deviceVerifier } from '../attesters/nvml/verify-devices.ts'
 import { type Clock, systemClock } from '../job/clock.ts'
 import { openDurableFiles } from '../job/durable-files.ts'
 import { Outbox } from '../job/outbox.ts'
@@ -53,8 +56,10 @@ const DEFAULT_RELEASE_WAIT_MS = 15 * 60_000
 const DEFAULT_DRAIN_MS = 20_000
 
 /**
- * Starts a host agent. It keeps trying while its gateway is away.
- * @throws AttestError `FILE_UNREADABLE`, `USAGE`, `DOCUMENT_INVALID` for a folder that is none; `STORE_LOCKED`.
+ * Starts a host agent. It keeps trying while its gateway is away. GPUs take work only once their own evidence has verified, with
+ * the manifests and OCSP responses in the folder's `collateral`.
+ * @throws AttestError `FILE_UNREADABLE`, `USAGE`, `DOCUMENT_INVALID` for a folder that is none; `STORE_LOCKED`;
+ *   `EVIDENCE_REJECTED`, `ATTESTER_UNAVAILABLE` for GPUs that may not take work.
  */
 export async function startHost(options: HostOptions): Promise<RunningHost> {
   const { folder, attester, devices = null, runner, logger } = options
@@ -66,6 +71,10 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const outbox = await Outbox.open(await openDurableFiles(state))
     for (const jobId of outbox.lost) logger.warn({ jobId }, 'this job was cut off by a crash and is reported as lost')
     for (const what of devices?.unattested ?? []) logger.warn({ what }, 'these devices give no evidence')
+    if (devices instanceof NvmlGpus && (await devices.count()) > 0) {
+      const now = (): Date => new Date((options.clock ?? systemClock).nowMs())
+      await admitGpus(devices, deviceVerifier({ folder: join(folder, HOST_FILES.collateral), now, logger }))
+    }
     const gateway = options.gateway ?? identity.gateway
     const channel = new GatewayChannel(gateway, identity.tls)
     const agentText = await agentName()

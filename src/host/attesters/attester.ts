@@ -41,6 +41,10 @@ export interface DeviceEvidence {
 export interface DeviceAttester {
   /** Devices that are here and cannot be attested, in words for the operator. */
   readonly unattested: readonly string[]
+  /** Manifests and OCSP responses that the machine has at hand, as endorsements are spelled: hints, never anchors. */
+  readonly endorsements: readonly Uint8Array[]
+  /** True when the reports prove nothing about hardware. */
+  readonly simulated: boolean
   /** How many devices there are now. @throws AttestError `ATTESTER_UNAVAILABLE`. */
   count(): Promise<number>
   /**

@@ -1,5 +1,6 @@
-import type { SimulatedTee } from '../../sim/index.ts'
-import type { Attester } from './attester.ts'
+import type { SimulatedGpus, SimulatedTee } from '../../sim/index.ts'
+import { AttestError } from '../../verify/errors.ts'
+import type { Attester, DeviceAttester } from './attester.ts'
 
 /** An attester whose reports verify only under the simulated TEE's own root. @param measurement - 48 bytes. */
 export function simulatedAttester(tee: SimulatedTee, measurement: Uint8Array): Attester {
@@ -7,5 +8,19 @@ export function simulatedAttester(tee: SimulatedTee, measurement: Uint8Array): A
     format: tee.format,
     simulated: true,
     attest: ({ reportData }) => Promise.resolve(tee.attest(reportData, measurement)),
+  }
+}
+
+/** Devices whose reports verify only under the simulated NVIDIA's own roots. */
+export function simulatedDevices({ count, endorsements, attest }: SimulatedGpus): DeviceAttester {
+  return {
+    unattested: [],
+    endorsements,
+    simulated: true,
+    count: () => Promise.resolve(count),
+    async attestDevices(nonces) {
+      if (nonces.length !== count) throw new AttestError('ATTESTER_UNAVAILABLE', `${count} GPUs for ${nonces.length} nonces`, { at: 'sim' })
+      return attest(nonces)
+    },
   }
 }

@@ -60,7 +60,13 @@ export async function collectEvidence(
     nonce: subject.nonce,
     publicKey: fromBase64Url(subject.kem.publicKey),
   })
-  const bundle = { binding, config: subject.config, cpu: { format: attester.format, report }, devices: reports, endorsements }
+  const bundle = {
+    binding,
+    config: subject.config,
+    cpu: { format: attester.format, report },
+    devices: reports,
+    endorsements: [...endorsements, ...(devices?.endorsements ?? [])],
+  }
   return { bundle, bindingDigest: await sha256(binding), evidenceDigest: await evidenceDigest(bundle) }
 }
 

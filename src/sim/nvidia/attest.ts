@@ -14,6 +14,15 @@ export interface SimulatedDevices {
   readonly switches: readonly SimulatedDevice[]
 }
 
+/** What of devices signs reports. */
+export interface AttestedDevices {
+  readonly mode: Mode
+  readonly gpus: readonly AttestedDevice[]
+  readonly switches: readonly AttestedDevice[]
+}
+
+type AttestedDevice = Pick<SimulatedDevice, 'architecture' | 'pdi' | 'fwid' | 'chain'> & { readonly leaf: Pick<NamedKey, 'key'> }
+
 export interface DevicesOptions {
   readonly architecture: 'GH100' | 'GB100'
   readonly mode: Mode
@@ -42,8 +51,8 @@ export async function createSimulatedDevices(nvidia: SimulatedNvidia, options: D
 }
 
 /** Reports of every device, GPUs first. @param nonces - 32 bytes each, one for each device or one for all. */
-export function attestDevices({ mode, gpus, switches }: SimulatedDevices, nonces: readonly Uint8Array[]): readonly DeviceEvidence[] {
-  const pdis = (devices: readonly SimulatedDevice[]): readonly Uint8Array[] => devices.map(({ pdi }) => pdi)
+export function attestDevices({ mode, gpus, switches }: AttestedDevices, nonces: readonly Uint8Array[]): readonly DeviceEvidence[] {
+  const pdis = (devices: readonly AttestedDevice[]): readonly Uint8Array[] => devices.map(({ pdi }) => pdi)
   const peers = { gpu: pdis(switches), nvswitch: pdis(gpus) }
   return [...gpus, ...switches].map((device, i) => {
     const { type } = ARCHITECTURES[device.architecture]
@@ -53,12 +62,18 @@ export function attestDevices({ mode, gpus, switches }: SimulatedDevices, nonces
   })
 }
 
-/** Manifests of everything that these devices run, and an answer of `at` for every certificate that has one, good for a day. */
-export function endorseDevices(nvidia: SimulatedNvidia, { gpus, switches }: SimulatedDevices, at: Date): readonly Uint8Array[] {
+/** Manifests of everything that these devices run, and an answer of `at` for every certificate that has one, good for `days`. */
+export function endorseDevices(
+  nvidia: SimulatedNvidia,
+  { gpus, switches }: SimulatedDevices,
+  at: Date,
+  days: number = 1,
+): readonly Uint8Array[] {
+  const nextUpdate = new Date(at.getTime() + days * DAY_MS)
   const all = [...gpus, ...switches]
   const architectures = [...new Set(all.map(({ architecture }) => architecture))]
   const pairs = [...all.flatMap((device) => devicePairs(nvidia, device)), ...architectures.flatMap((a) => rimPairs(nvidia, a))]
-  const answers = new Map(pairs.map((pair) => [Buffer.from(pair.certificate).toString('hex'), answer(pair, at)]))
+  const answers = new Map(pairs.map((pair) => [Buffer.from(pair.certificate).toString('hex'), answer(pair, at, { nextUpdate })]))
   return [...architectures.flatMap((architecture) => rimsOf(nvidia, architecture)), ...answers.values()]
 }
 

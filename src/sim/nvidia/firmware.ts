@@ -66,7 +66,7 @@ function rimOf(architecture: Architecture, colloquialVersion: string, active: re
 
 /** A report's fields as the device would fill them. @param peers - PDIs of the devices at the other end of its links. */
 export function reportFields(
-  device: SimulatedDevice,
+  device: Pick<SimulatedDevice, 'architecture' | 'pdi' | 'fwid'>,
   nonce: Uint8Array,
   mode: Mode,
   peers: readonly Uint8Array[],
@@ -81,7 +81,12 @@ export function reportFields(
   }
 }
 
-function gpuFields(device: SimulatedDevice, firmware: Firmware, mode: Mode, switches: readonly Uint8Array[]): readonly OpaqueField[] {
+function gpuFields(
+  device: Pick<SimulatedDevice, 'architecture' | 'fwid'>,
+  firmware: Firmware,
+  mode: Mode,
+  switches: readonly Uint8Array[],
+): readonly OpaqueField[] {
   const { driver, bios, project, projectSku, chipSku, nvdec0 } = firmware
   const common = [
     field('vbiosVersion', encodeVersion(bios)),
@@ -111,7 +116,7 @@ function gpuFields(device: SimulatedDevice, firmware: Firmware, mode: Mode, swit
   ]
 }
 
-function switchFields(device: SimulatedDevice, { bios }: Firmware, gpus: readonly Uint8Array[]): readonly OpaqueField[] {
+function switchFields(device: Pick<SimulatedDevice, 'pdi'>, { bios }: Firmware, gpus: readonly Uint8Array[]): readonly OpaqueField[] {
   return [
     field('vbiosVersion', utf8(bios)),
     field('switchPdi', device.pdi),

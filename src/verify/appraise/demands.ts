@@ -4,6 +4,8 @@ import type { Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
 import { listed } from './check.ts'
+import { countGpus } from './devices.ts'
+import type { AppraisedClaims } from './policy.ts'
 
 const ISOLATION = { docker: 'sealgate-container-v1', wasm: 'sealgate-wasm-v1' } as const
 
@@ -65,4 +67,9 @@ export function constraintChecks(contract: Contract, proven: { readonly tee: str
     ...(tees.length === 0 ? [] : [check('policy.contract-tee', tees.includes(proven.tee), oneOf(tees), proven.tee)]),
     check('policy.contract-gpus', proven.gpus >= gpus, `${gpus} attested GPUs`, String(proven.gpus)),
   ]
+}
+
+/** What of verified claims {@link constraintChecks} asks for. */
+export function provenOf({ tee, devices }: Pick<AppraisedClaims, 'tee' | 'devices'>): { readonly tee: string; readonly gpus: number } {
+  return { tee, gpus: countGpus(devices) }
 }

@@ -1,4 +1,4 @@
-export { constraintChecks, type DemandInput, policiesAllow } from './demands.ts'
+export { constraintChecks, type DemandInput, policiesAllow, provenOf } from './demands.ts'
 export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from './grant-rules.ts'
 export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'
 export { type Leniency, leniencyOf } from './leniency.ts'

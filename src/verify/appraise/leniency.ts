@@ -1,9 +1,11 @@
 import type { Policy } from '../documents/policy.ts'
 import { type DcapRequirements, STRICT_TCB_STATUSES } from '../evidence/dcap/appraise.ts'
+import type { NvidiaRequirements } from '../evidence/nvidia/appraise.ts'
+import type { DeviceRequirements } from '../evidence/nvidia/requirements.ts'
 import type { VerifyOptions } from '../evidence/types.ts'
 
 /** What a verifier may let pass that its strict default refuses. */
-export type Leniency = Pick<VerifyOptions, 'allowUnknown'> & Required<Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx'>>
+export type Leniency = Pick<VerifyOptions, 'allowUnknown'> & Required<Pick<VerifyOptions, 'sevSnp' | 'tdx' | 'sgx' | 'nvidia'>>
 
 /**
  * What policies agree to let pass. Every policy must hold, so it is what each of them accepts; without a policy nothing beyond
@@ -17,6 +19,7 @@ export function leniencyOf(policies: readonly Policy[]): Leniency {
     sevSnp: masked ? { acceptMaskedChipId: true } : {},
     tdx: sharedTcb(appraisals.map((a) => a.tdx)),
     sgx: sharedTcb(appraisals.map((a) => a.sgx)),
+    nvidia: sharedOfDevices(appraisals.map((a) => a.nvidia ?? {})),
   }
 }
 
@@ -26,6 +29,11 @@ function sharedTcb(requirements: readonly (DcapRequirements | undefined)[]): Dca
     acceptedTcbStatuses: shared(requirements.map((r) => r?.acceptedTcbStatuses ?? STRICT_TCB_STATUSES)),
     acceptedAdvisories: shared(requirements.map((r) => r?.acceptedAdvisories ?? [])),
   }
+}
+
+function sharedOfDevices(requirements: readonly DeviceRequirements[]): NvidiaRequirements {
+  const held = requirements.length > 0 && requirements.every((r) => r.allowCertificateHold === true)
+  return { allowedMismatches: shared(requirements.map((r) => r.allowedMismatches ?? [])), ...(held ? { allowCertificateHold: true } : {}) }
 }
 
 function shared<T>([first = [], ...rest]: readonly (readonly T[])[]): readonly T[] {

@@ -1,7 +1,9 @@
 import type { BindingGrade, PlacementGrade, Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
+import type { DeviceClaims } from '../evidence/nvidia/claims.ts'
 import { allowUnknown, type Check, type Verified } from '../verdict.ts'
 import type { CpuClaims } from '../verify-format.ts'
+import { appraiseDevices } from './devices.ts'
 import { appraiseRequirements } from './requirements.ts'
 import { unixSeconds } from './time-rules.ts'
 
@@ -20,6 +22,8 @@ export interface AppraisedClaims {
   readonly collateralTime: number | null
   /** Of the CPU's evidence, field by field. */
   readonly cpu: CpuClaims
+  /** Of GPUs and switches, in the order of the binding. */
+  readonly devices: readonly DeviceClaims[]
 }
 
 const BINDING_GRADES: readonly BindingGrade[] = ['none', 'nonce', 'committed', 'link']
@@ -53,6 +57,7 @@ export function appraisePolicy(claims: Verified<AppraisedClaims>, policy: Policy
     ...evaluationNumber(claims, policy),
     ...collateralAge(claims, policy, at),
     ...appraiseRequirements(claims.cpu, appraisal),
+    ...appraiseDevices(claims.devices, appraisal.nvidia ?? {}, at),
   ]
   return allowUnknown(checks, new Set(appraisal.allowUnknown))
 }

@@ -33,13 +33,15 @@ export interface ReceiptFile {
   readonly ownerNonces: readonly string[]
   /** The checkpoint that went into the job nonce. */
   readonly nonceCheckpoint: string | null
-  /** Certificates and CRLs (DER) and Intel's documents as used. */
+  /** Certificates, CRLs and OCSP responses (DER) and documents of Intel and NVIDIA as used. */
   readonly endorsements: readonly string[]
   readonly log: { readonly release: ProvenEntry | null; readonly ending: ProvenEntry }
 }
 
 /** Largest receipt file, in bytes. */
 export const MAX_RECEIPT_FILE_SIZE: number = 16 * 1024 * 1024
+/** Endorsements beside those in the evidence: a system of GPUs and switches needs some forty. */
+export const MAX_RECEIPT_ENDORSEMENTS = 128
 
 const provenEntrySchema: z.ZodType<ProvenEntry> = z.strictObject({
   leaf: blobField(4096),
@@ -70,7 +72,7 @@ const schema: z.ZodType<ReceiptFile> = z.strictObject({
     .min(1)
     .max(16 * 1024)
     .nullable(),
-  endorsements: z.array(blobField(1024 * 1024)).max(64),
+  endorsements: z.array(blobField(1024 * 1024)).max(MAX_RECEIPT_ENDORSEMENTS),
   log: z.strictObject({ release: provenEntrySchema.nullable(), ending: provenEntrySchema }),
 })
 

@@ -1,6 +1,8 @@
 import * as z from 'zod'
 import { ACCEPTABLE_TCB_STATUSES } from '../evidence/dcap/appraise.ts'
 import { MASK_PATTERN } from '../evidence/mask.ts'
+import { MAX_BLOCKS, MODES } from '../evidence/nvidia/layout.ts'
+import type { DeviceRequirements } from '../evidence/nvidia/requirements.ts'
 import { SNP_FLOORS, type SnpFloorName } from '../evidence/sev-snp/floors.ts'
 import { PLATFORM_INFO_BIT, POLICY_BIT } from '../evidence/sev-snp/layout.ts'
 import type { GuestPolicyName, SnpRequirements } from '../evidence/sev-snp/requirements.ts'
@@ -18,6 +20,8 @@ export interface Requirements {
   readonly sevSnp?: SnpRequirements
   readonly tdx?: InPolicy<TdxRequirements>
   readonly sgx?: InPolicy<SgxRequirements>
+  /** Of the GPUs and switches beside the CPU. */
+  readonly nvidia?: DeviceRequirements
 }
 
 const MAX_VALUES = 256
@@ -138,12 +142,39 @@ const sgxField: z.ZodType<InPolicy<SgxRequirements>> = z.strictObject({
   allowedXfrm: maskField.exactOptional(),
 })
 
+const driverField = z.string().regex(/^\d{1,6}(\.\d{1,6}){1,3}$/, { error: 'want a driver version such as 550.90.07' })
+const vbiosField = z.string().regex(/^[0-9A-F]{2}(\.[0-9A-F]{2}){4}$/, { error: 'want a version such as 96.00.9F.00.01' })
+/** Ascending, without duplicates. */
+const indicesField = z
+  .array(countField(MAX_BLOCKS - 1))
+  .max(MAX_BLOCKS)
+  .refine((list) => list.every((v, i) => i === 0 || (list[i - 1] ?? 0) < v), { error: 'want sorted values without duplicates' })
+
+const nvidiaField: z.ZodType<DeviceRequirements> = z.strictObject({
+  minimumDriver: driverField.exactOptional(),
+  minimumVbios: vbiosField.exactOptional(),
+  deniedVersions: setField(z.union([driverField, vbiosField]), MAX_VALUES).exactOptional(),
+  modes: setField(z.enum(MODES), MODES.length).exactOptional(),
+  architectures: setField(z.enum(['BLACKWELL', 'HOPPER', 'LS10']), 3).exactOptional(),
+  firmwareId: yes.exactOptional(),
+  minimumGpus: countField(64).exactOptional(),
+  maximumOcspAgeSeconds: countField().exactOptional(),
+  allowedMismatches: indicesField.exactOptional(),
+  allowCertificateHold: yes.exactOptional(),
+})
+
 /** The members of a policy's `appraisal` that hold requirements. */
 export const requirementFields: {
   readonly sevSnp: z.ZodExactOptional<typeof sevSnpField>
   readonly tdx: z.ZodExactOptional<typeof tdxField>
   readonly sgx: z.ZodExactOptional<typeof sgxField>
-} = { sevSnp: sevSnpField.exactOptional(), tdx: tdxField.exactOptional(), sgx: sgxField.exactOptional() }
+  readonly nvidia: z.ZodExactOptional<typeof nvidiaField>
+} = {
+  sevSnp: sevSnpField.exactOptional(),
+  tdx: tdxField.exactOptional(),
+  sgx: sgxField.exactOptional(),
+  nvidia: nvidiaField.exactOptional(),
+}
 
 const schema: z.ZodType<Requirements> = z.strictObject(requirementFields)
 

@@ -54,3 +54,11 @@ export interface Dated extends Pick<Expiry, 'what' | 'name'> {
 export function earliestFirst(dated: readonly Dated[]): readonly Expiry[] {
   return [...dated].sort((a, b) => a.at - b.at).map(({ what, name, at }) => ({ what, name, expires: instant(at) }))
 }
+
+/** Of several pieces of evidence that stand or fall together. What they share is said once. */
+export function joinForecasts(forecasts: readonly Forecast[]): Forecast {
+  const all = forecasts.flatMap((f) => f.expiries)
+  const expiries = [...new Map(all.map((e) => [`${e.what} ${e.expires} ${e.name}`, e])).values()]
+  const early = forecasts.find((f) => f.early !== null)?.early ?? null
+  return { expiries: expiries.sort((a, b) => Date.parse(a.expires) - Date.parse(b.expires)), early }
+}

@@ -24,6 +24,8 @@ export interface SingleResponse {
 
 /** A BasicOCSPResponse that passed the DER gate. Its signature is not checked yet, nor who signed. */
 export interface OcspResponse {
+  /** DER. */
+  readonly raw: Uint8Array
   readonly tbs: Uint8Array
   readonly signatureScheme: SignatureScheme
   readonly signature: Uint8Array
@@ -69,13 +71,14 @@ export function parseOcspResponse(input: Uint8Array, at = 'ocsp'): OcspResponse 
   const bytes = outer.open(0xa0).only((r) => r.open(TAG.sequence))
   outer.end()
   if (bytes.oid() !== OID_BASIC) throw new AttestError('EVIDENCE_UNSUPPORTED', 'want a basic OCSP response', { at })
-  return parseBasic(
+  const basic = parseBasic(
     bytes.only((r) => r.content(TAG.octetString)),
     at,
   )
+  return { raw, ...basic }
 }
 
-function parseBasic(input: Uint8Array, at: string): OcspResponse {
+function parseBasic(input: Uint8Array, at: string): Omit<OcspResponse, 'raw'> {
   assertDer(input, at)
   const basic = new DerReader(input, at).open(TAG.sequence)
   const tbs = basic.whole(TAG.sequence)

@@ -1,5 +1,5 @@
 import { same } from '../appraise/check.ts'
-import { constraintChecks } from '../appraise/demands.ts'
+import { constraintChecks, provenOf } from '../appraise/demands.ts'
 import { leniencyOf } from '../appraise/leniency.ts'
 import { appraisePolicy } from '../appraise/policy.ts'
 import { jobNonce } from '../documents/job-nonce.ts'
@@ -39,12 +39,14 @@ export async function checkEvidence(
     ...leniencyOf(doc.policies.map((p) => p.value)),
     cache,
   })
-  const endorsements = await endorsementCheck(doc.endorsements, [...evidence.bundle.endorsements, ...trustAnchors], cache)
+  const chains = evidence.bundle.devices.map((d) => d.certificateChain)
+  const issuers = [...evidence.bundle.endorsements, ...chains, ...trustAnchors]
+  const endorsements = await endorsementCheck(doc.endorsements, issuers, cache)
   const checks = [...verdict.checks, ...jobKeyChecks(doc, evidence), endorsements]
   if (verdict.decision === 'reject') return { checks, claims: null }
   const { claims } = verdict
   const appraised = doc.policies.flatMap((p) => appraisePolicy(claims, p.value, instant))
-  const constrained = constraintChecks(doc.contract.value, { tee: claims.tee, gpus: 0 })
+  const constrained = constraintChecks(doc.contract.value, provenOf(claims))
   return { checks: [...checks, ...appraised, ...constrained, ...statedChecks(doc, claims)], claims }
 }
 

@@ -66,6 +66,8 @@ export const fakeAttester: Attester = {
 export function fakeDevices(count: number): DeviceAttester {
   return {
     unattested: [],
+    endorsements: [],
+    simulated: false,
     count: () => Promise.resolve(count),
     attestDevices: (nonces) =>
       Promise.resolve(

@@ -104,7 +104,7 @@ describe('a bundle is rejected:', () => {
       'with a device beside the binding',
       () => bundleOf({}, { devices: [{ type: 'gpu', report: nonce, certificateChain: nonce }] }),
       {},
-      ['binding.devices'],
+      ['format.well-formed'],
     ],
     ['under no root that the caller trusts', () => bundleOf(), { trustAnchors: [] }, ['signature.endorsements', 'chain.issuer']],
     [

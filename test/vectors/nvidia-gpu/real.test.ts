@@ -1,8 +1,11 @@
 import { afterAll, describe, expect, it } from 'vitest'
 import { fromHex, toBase64, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { endorsementCheck } from '../../../src/verify/endorsements.ts'
 import { createVerifyCache } from '../../../src/verify/evidence/cache.ts'
+import { loadCollateral } from '../../../src/verify/evidence/collateral.ts'
 import type { DeviceParsed } from '../../../src/verify/evidence/nvidia/claims.ts'
 import type { DevicesParsed } from '../../../src/verify/evidence/nvidia/devices.ts'
+import { encodeRim } from '../../../src/verify/evidence/nvidia/rim/encode.ts'
 import { exitCodeOf, type Group } from '../../../src/verify/verdict.ts'
 import { type EvidenceVerdict, verifyEvidence } from '../../../src/verify/verify-evidence.ts'
 import { caseOf, cases, type DeviceFiles, type ExpectedParsed, evidenceList, folder, read, troubles, type VectorCase } from './cases.ts'
@@ -151,6 +154,24 @@ describe.skipIf(folder === null)('the complete H100 case', () => {
       )
       expect(troubles(verdict.checks)).toEqual([expect.stringMatching(/^reference-values\.(driver|vbios)-rim=unknown$/)])
     }
+  })
+
+  it('compares the same with manifests in the one form that endorsements have', async () => {
+    const { evidence_files: files, verify_at } = vector as VectorCase
+    const given = [driver_rim, vbios_rim].map((path, i) => ({ name: `${i}`, bytes: read(path) }))
+    const { rims } = await loadCollateral(given, cache)
+    const spelled = rims.map(encodeRim)
+    expect(spelled).toHaveLength(2)
+    const again = await loadCollateral(
+      spelled.map((bytes, i) => ({ name: `${i}`, bytes })),
+      cache,
+    )
+    expect(again.rims.map(encodeRim)).toEqual(spelled)
+    const options = { trustAnchors: [], at: new Date(verify_at ?? 0), allowUnknown: ['revocation' as const], cache }
+    const verdict = await verifyEvidence(read(files.report), { ...options, collateral: [read(files.cert_chain), ...spelled] })
+    expect([verdict.decision, (verdict.parsed as DeviceParsed).comparison.compared.length]).toEqual(['accept', 32])
+    const check = await endorsementCheck([...spelled, ...Object.values(ocsp ?? {}).map(read)], [read(files.cert_chain)], cache)
+    expect([check.outcome, check.got]).toEqual(['pass', 'all are'])
   })
 
   it('reads a manifest as the RIM service answers it', async () => {

@@ -41,6 +41,9 @@ export class NvmlGpus implements DeviceAttester {
   readonly #nvml: Nvml
   readonly #turns = new Map<number, Promise<unknown>>()
   readonly unattested: readonly string[]
+  /** NVML has none: `collateral` of the host folder, or the gateway's. */
+  readonly endorsements: readonly Uint8Array[] = []
+  readonly simulated = false
 
   private constructor(nvml: Nvml, unattested: readonly string[]) {
     this.#nvml = nvml

@@ -33,7 +33,8 @@ const MAX_MODULE_ID = 128
 const LAST_PCR = 31
 const PCR_SIZE = 48
 const MAX_CERTIFICATE_SIZE = 1024
-const MAX_FIELD_SIZE = 1024
+/** AWS: `public_key`, `user_data` and `nonce` have at most 1024 bytes. */
+export const MAX_FIELD_SIZE = 1024
 /** The end of the year 9999: later instants have another spelling in RFC 3339. */
 const MAX_TIMESTAMP: number = Date.parse('9999-12-31T23:59:59Z')
 /** Real documents have 4. */

@@ -1,11 +1,11 @@
 import { equal, toHex } from '../../bytes/bytes.ts'
 import { AttestError } from '../../errors.ts'
 import type { Check } from '../../verdict.ts'
-import { check } from '../check.ts'
+import { check, memberChecks } from '../check.ts'
 import type { DeviceChain } from './chain.ts'
-import type { Mode } from './layout.ts'
+import type { DeviceKind, Mode } from './layout.ts'
 import type { OcspPolicy } from './ocsp.ts'
-import type { DeviceReport, GpuFields } from './parse.ts'
+import type { DeviceReport } from './parse.ts'
 
 /** Rules that a caller may add to the default, or take from it by name. */
 export interface NvidiaRequirements {
@@ -48,25 +48,31 @@ export function checkNonce({ requestNonce }: DeviceReport, nonce: Uint8Array): C
   return check('freshness.nonce', equal(nonce, requestNonce), toHex(nonce), toHex(requestNonce))
 }
 
+/** What a device says of itself, of which only its kind has the rest. */
+export interface DeviceVersions {
+  readonly kind: DeviceKind
+  readonly driverVersion?: string
+  readonly vbiosVersion?: string
+  readonly biosVersion?: string
+  readonly mode?: Mode
+}
+
 /** What was asked for beyond the report's being genuine and as published. */
-export function checkRequirements({ device }: DeviceReport, requirements: NvidiaRequirements): readonly Check[] {
+export function checkRequirements(device: DeviceVersions, requirements: NvidiaRequirements): readonly Check[] {
   const { minimumDriver, minimumVbios, deniedVersions } = requirements
   const checks: Check[] = []
-  const firmware = device.kind === 'gpu' ? device.vbiosVersion : device.biosVersion
-  const versions = device.kind === 'gpu' ? [device.driverVersion, firmware] : [firmware]
-  if (minimumDriver !== undefined && device.kind === 'gpu') checks.push(checkFloor('tcb.driver', device.driverVersion, minimumDriver, 10))
+  const { kind, driverVersion = '', vbiosVersion = '', biosVersion = '' } = device
+  const firmware = kind === 'gpu' ? vbiosVersion : biosVersion
+  const versions = kind === 'gpu' ? [driverVersion, firmware] : [firmware]
+  if (minimumDriver !== undefined && kind === 'gpu') checks.push(checkFloor('tcb.driver', driverVersion, minimumDriver, 10))
   if (minimumVbios !== undefined) checks.push(checkFloor('tcb.vbios', firmware, minimumVbios, 16))
   if (deniedVersions !== undefined) {
     const denied = versions.filter((version) => deniedVersions.includes(version))
     const want = `none of ${deniedVersions.join(', ')}`
     checks.push(check('tcb.denied-versions', denied.length === 0, want, denied.length === 0 ? versions.join(', ') : denied.join(', ')))
   }
-  if (device.kind === 'gpu') checks.push(...checkMode(device, requirements))
+  if (kind === 'gpu') checks.push(...memberChecks('policy.mode', requirements.modes, device.mode ?? null))
   return checks
-}
-
-function checkMode({ mode }: GpuFields, { modes }: NvidiaRequirements): readonly Check[] {
-  return modes === undefined ? [] : [check('policy.mode', modes.includes(mode), modes.join(' or '), mode)]
 }
 
 function checkFloor(rule: Check['rule'], version: string, floor: string, radix: 10 | 16): Check {

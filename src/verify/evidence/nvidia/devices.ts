@@ -1,7 +1,7 @@
 import type { Check } from '../../verdict.ts'
 import type { VerifyCache } from '../cache.ts'
 import { type KnownCertificate, loadCollateral } from '../collateral.ts'
-import type { Forecast } from '../forecast.ts'
+import { type Forecast, joinForecasts } from '../forecast.ts'
 import type { CommonClaims } from '../types.ts'
 import type { DeviceClaims, DeviceParsed } from './claims.ts'
 import { readDevices } from './evidence-list.ts'
@@ -28,6 +28,12 @@ export interface DevicesResult {
   forecast(): Promise<Forecast>
 }
 
+/** Of devices that are shown as a list, whatever their number. */
+export interface DevicesFound extends DevicesResult {
+  readonly parsed: DevicesParsed
+  readonly claims: DevicesClaims
+}
+
 export interface DevicesInput extends Omit<DeviceInput, 'report' | 'certificates'> {
   /** A report, or the JSON that NVIDIA's tools make of one or many. */
   readonly evidence: Uint8Array
@@ -42,7 +48,7 @@ export async function verifyDevices(input: DevicesInput): Promise<DevicesResult>
   const devices = readDevices(evidence)
   const results: DeviceResult[] = []
   for (const [i, { kind, report, chain }] of devices.entries()) {
-    const certificates = chain === null ? null : await chainOf(chain, `evidence_list[${i}].certificate`, input.cache)
+    const certificates = chain === null ? null : await loadChain(chain, `evidence_list[${i}].certificate`, input.cache)
     // In a list of both kinds each device is judged as what it is.
     const wanted: DeviceKind = devices.length === 1 ? input.kind : kind
     results.push(await verifyDevice({ ...common, kind: wanted, report, certificates }))
@@ -50,12 +56,17 @@ export async function verifyDevices(input: DevicesInput): Promise<DevicesResult>
   const [only] = results
   // Who shows one raw report asks about one device; a list, and a bundle, are asked whether their devices are all.
   if (only !== undefined && devices[0]?.chain === null) return new Single(only, [], [...only.notChecked, 'topology'])
-  const together = verifyDeviceSet(results)
-  return only !== undefined && results.length === 1 ? new Single(only, together, only.notChecked) : new Several(results, together)
+  return only !== undefined && results.length === 1 ? new Single(only, verifyDeviceSet(results), only.notChecked) : joinDevices(results)
 }
 
-async function chainOf(bytes: Uint8Array, name: string, cache: VerifyCache): Promise<readonly KnownCertificate[]> {
+/** The certificates of a device as they are handed out: PEM, leaf first. */
+export async function loadChain(bytes: Uint8Array, name: string, cache: VerifyCache): Promise<readonly KnownCertificate[]> {
   return (await loadCollateral([{ name, bytes }], cache)).certificates
+}
+
+/** Devices that were shown one by one, as the devices of one machine: numbered in this order, and what they are together. */
+export function joinDevices(results: readonly DeviceResult[]): DevicesFound {
+  return new Several(results, results.length === 0 ? [] : verifyDeviceSet(results))
 }
 
 class Single implements DevicesResult {
@@ -82,14 +93,14 @@ class Single implements DevicesResult {
   }
 }
 
-class Several implements DevicesResult {
+class Several implements DevicesFound {
   readonly checks: readonly Check[]
   readonly notChecked: readonly string[]
   readonly #results: readonly DeviceResult[]
 
   constructor(results: readonly DeviceResult[], together: readonly Check[]) {
     this.#results = results
-    this.checks = [...results.flatMap((r, i) => r.checks.map((c) => ({ ...c, rule: ruleOf(c, i) }))), ...together]
+    this.checks = [...results.flatMap((r, i) => ofDevice(i, r.checks)), ...together]
     this.notChecked = [...new Set(results.flatMap((r) => r.notChecked))]
   }
 
@@ -111,13 +122,14 @@ class Several implements DevicesResult {
   }
 
   async forecast(): Promise<Forecast> {
-    const all = await Promise.all(this.#results.map((r) => r.forecast()))
-    const expiries = all.flatMap((f) => f.expiries)
-    return { expiries: expiries.sort((a, b) => Date.parse(a.expires) - Date.parse(b.expires)), early: null }
+    return joinForecasts(await Promise.all(this.#results.map((r) => r.forecast())))
   }
 }
 
-function ruleOf({ rule }: Check, device: number): Check['rule'] {
-  const dot = rule.indexOf('.')
-  return `${rule.slice(0, dot)}.device-${device}${rule.slice(dot)}` as Check['rule']
+/** The same rules, named after the device that they are about. */
+export function ofDevice(device: number, checks: readonly Check[]): readonly Check[] {
+  return checks.map((c) => {
+    const dot = c.rule.indexOf('.')
+    return { ...c, rule: `${c.rule.slice(0, dot)}.device-${device}${c.rule.slice(dot)}` as Check['rule'] }
+  })
 }

@@ -117,7 +117,7 @@ export async function verifyDevice(input: DeviceInput): Promise<DeviceResult> {
     ...(chain === null ? [] : checkOwnPdi(report, chain)),
     checkSignature(chain, signed),
     ...checkAsked(report, input),
-    ...checkRequirements(report, requirements),
+    ...checkRequirements(report.device, requirements),
   ]
   const product = chain?.class?.product ?? null
   const rims: { source: RimSource; facts: RimFacts }[] = []

@@ -16,10 +16,11 @@ const claims = {
   tcbEvaluationDataNumber: null,
   collateralTime: null,
   cpu: snpClaims,
-} as Verified<AppraisedClaims>
+  devices: [],
+} as unknown as Verified<AppraisedClaims>
 
 function candidate(name: string, changes: Partial<Candidate> = {}): Candidate {
-  return { name, online: true, busy: false, runners: ['wasm'], claims, gpus: 0, ...changes }
+  return { name, online: true, busy: false, runners: ['wasm'], claims, ...changes }
 }
 
 async function place(candidates: readonly Candidate[], contract: Partial<Contract> = {}, declined = new Map<string, string>()) {

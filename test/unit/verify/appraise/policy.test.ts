@@ -33,6 +33,7 @@ const claims = {
   tcbEvaluationDataNumber: null,
   collateralTime: T0 - 100,
   cpu: snpClaims,
+  devices: [],
 } as AppraisedClaims as Verified<AppraisedClaims>
 
 const at = new Date(T0 * 1000)

@@ -11,7 +11,7 @@ import { AT, collateralOf, type SimulatedCase, SimulatedIntel, tcbInfoJson } fro
 import { samplePolicy } from '../../../support/job-documents.ts'
 import { snpClaims } from '../../../support/snp-claims.ts'
 
-const STRICT: Leniency = { allowUnknown: [], sevSnp: {}, tdx: {}, sgx: {} }
+const STRICT: Leniency = { allowUnknown: [], sevSnp: {}, tdx: {}, sgx: {}, nvidia: { allowedMismatches: [] } }
 const policyOf = (requirements: Requirements, allowUnknown: Policy['appraisal']['allowUnknown'] = []): Policy =>
   samplePolicy({ appraisal: { ...samplePolicy().appraisal, ...requirements, allowUnknown } })
 
@@ -20,6 +20,7 @@ function refusedBy(policy: Policy, cpu: CpuClaims): readonly string[] {
   const claims = {
     ...{ tee: 'sev-snp', measurement: 'ab'.repeat(48), debug: false, simulated: true, bindingGrade: 'committed', placementGrade: 'none' },
     ...{ tcbEvaluationDataNumber: null, collateralTime: null, cpu },
+    devices: [],
   } as unknown as Verified<AppraisedClaims>
   const checks = appraisePolicy(claims, policy, AT)
   const bad = checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true).map((c) => c.rule)
@@ -142,12 +143,14 @@ describe('leniency', () => {
   it('is what every policy accepts', () => {
     expect(leniencyOf([lenient, lenient])).toEqual({
       allowUnknown: ['revocation', 'tcb'],
+      nvidia: { allowedMismatches: [] },
       sevSnp: { acceptMaskedChipId: true },
       tdx: { acceptedTcbStatuses: ['OutOfDate', 'UpToDate'], acceptedAdvisories: ['INTEL-SA-00001'] },
       sgx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },
     })
     expect(leniencyOf([lenient, policyOf({}, ['tcb'])])).toEqual({
       allowUnknown: ['tcb'],
+      nvidia: { allowedMismatches: [] },
       sevSnp: {},
       tdx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },
       sgx: { acceptedTcbStatuses: ['UpToDate'], acceptedAdvisories: [] },

@@ -9,6 +9,8 @@ import { MAX_XML_SIZE, parseXml, type XmlElement } from './xml.ts'
 
 /** A reference integrity manifest. Its signature is not checked yet, nor who signed. */
 export interface Rim {
+  /** XML, as published. */
+  readonly raw: Uint8Array
   /** What it is about: `GH100`, `GB100`, `LS10`. */
   readonly product: string
   /** Version of the driver, vBIOS or switch BIOS. */
@@ -70,6 +72,7 @@ export async function parseRim(input: Uint8Array, at: string): Promise<Rim> {
   const signed = readSignature(root, signature)
   const digest = await crypto.digest('SHA-384', utf8(canonicalXml(root, new Map(), signature.element)))
   return {
+    raw: input.slice(),
     ...readMeta(identity, meta),
     measurements: readMeasurements(payload),
     digestMatches: equal(digest, signed.digest),

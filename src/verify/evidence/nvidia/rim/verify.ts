@@ -49,7 +49,8 @@ export async function chooseRim(
   return candidates.reduce<RimFacts | null>((best, facts) => (best === null || score(facts) > score(best) ? facts : best), null)
 }
 
-function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
+/** What is true of a manifest, whenever it is asked; once per cache. */
+export function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: VerifyCache): RimFacts | Promise<RimFacts> {
   const key = `rim:${rim.sha256}:${rootsKey(roots)}`
   const values = rim.measurements.reduce((room, { alternatives }) => room + alternatives.length * VALUE_ROOM, rim.tbs.length)
   return remember(cache, key, values + roomOf(rim.chain), async () => {
@@ -60,7 +61,7 @@ function establishRim(rim: KnownRim, roots: readonly NvidiaRoot[], cache: Verify
 }
 
 /** A caller's root may stand over devices as well as over manifests: no device then speaks for its own firmware. */
-function isTrusted({ rim, path }: RimFacts): boolean {
+export function isTrusted({ rim, path }: RimFacts): boolean {
   return path.broken === null && path.root !== null && !rim.chain.some(isDeviceCertificate)
 }
 

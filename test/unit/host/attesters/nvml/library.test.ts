@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { openDevices } from '../../../../../src/host/attesters/devices.ts'
 import { admitGpus } from '../../../../../src/host/attesters/nvml/admit.ts'
-import type { NvmlGpus } from '../../../../../src/host/attesters/nvml/gpus.ts'
+import { NvmlGpus } from '../../../../../src/host/attesters/nvml/gpus.ts'
 import { loadNvml } from '../../../../../src/host/attesters/nvml/library.ts'
 import { compileLibrary } from '../../../../support/c-compiler.ts'
 import { testBytes } from '../../../../support/keys.ts'
@@ -20,7 +20,7 @@ const absent = join(folder, 'absent.so')
 describe.skipIf(!compiled)('NVML over foreign functions, against a library in C', () => {
   async function open(): Promise<NvmlGpus> {
     const gpus = await openDevices('nvml', { library })
-    if (gpus === null) throw new Error('no devices')
+    if (!(gpus instanceof NvmlGpus)) throw new Error('no GPUs')
     return gpus
   }
 
