@@ -21,7 +21,7 @@ beforeAll(async () => {
   two = await createSimulatedDevices(nvidia, { architecture: 'GH100', mode: 'PPCIE' })
   pair = await createSimulatedDevices(nvidia, { architecture: 'GB100', mode: 'MPT', gpus: 2 })
   collateral = [one, two, pair].flatMap((devices) => endorseDevices(nvidia, devices, ANSWERED))
-})
+}, 60_000)
 
 /** Shared on purpose: nothing that it keeps may let an attack through. */
 const cache = createVerifyCache()
