@@ -24,6 +24,9 @@ async function rate(work, sliceMs) {
   return (done * 1e6) / (user + system)
 }
 
+/** Code that a verification runs is compiled for good after some 3,000 runs, and a gateway has those behind it soon. */
+export const STEADY = { warmMs: 5000 }
+
 /**
  * Measures two kinds of computing in turns, slice by slice, so that a machine that slows down slows both: each round's
  * ratio is taken between neighbours, and the row's ratio is the median of those. (mitata and its like run one after the other.)

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { intelFields } from '../../../dist/sim/index.js'
 import { attestIntel, createIntelKeys, signQuote } from '../../../dist/sim/intel/intel.js'
 import { createVerifyCache, loadCollateral, loadTrustAnchors, parseQuote, verifyEvidence } from '../../../dist/verify/index.js'
-import { interleave } from '../interleave.mjs'
+import { interleave, STEADY } from '../interleave.mjs'
 
 const AT = new Date('2026-06-15T12:00:00Z')
 const DATES = {
@@ -87,7 +87,7 @@ function bareP256() {
 /** Everything each time, from bytes: chain, CRLs, documents, quoting enclave, quote. */
 export const cold = (tee) => async () => {
   const made = await world(tee)
-  return interleave(verifier(made.quotes, { collateral: made.collateral, trustAnchors: [made.root] }), peer(made), { rounds: 9 })
+  return interleave(verifier(made.quotes, { collateral: made.collateral, trustAnchors: [made.root] }), peer(made), { rounds: 9, ...STEADY })
 }
 
 const warmed = async (made) => verifier(made.quotes, await known(made, withoutQuotingEnclaves()))
@@ -95,21 +95,22 @@ const warmed = async (made) => verifier(made.quotes, await known(made, withoutQu
 /** Collateral and PCK chain were seen before, the quoting enclave was not. */
 export const warm = (tee) => async () => {
   const bare = bareP256()
-  return interleave(await warmed(await world(tee)), () => {
+  const both = () => {
     bare.one()
     return bare.importing()
-  })
+  }
+  return interleave(await warmed(await world(tee)), both, STEADY)
 }
 
 export const warmAgainstPeer = (tee) => async () => {
   const made = await world(tee)
-  return interleave(await warmed(made), peer(made), { rounds: 9 })
+  return interleave(await warmed(made), peer(made), { rounds: 9, ...STEADY })
 }
 
 /** The host was seen before: only its quote is new. */
 export const repeat = (tee) => async () => {
   const made = await world(tee)
-  return interleave(verifier(made.quotes, await known(made, createVerifyCache())), bareP256().one)
+  return interleave(verifier(made.quotes, await known(made, createVerifyCache())), bareP256().one, STEADY)
 }
 
 /** Heap and buffers in MB after 100,000 quotes against after 50,000; every tenth comes from a host that was never seen. */

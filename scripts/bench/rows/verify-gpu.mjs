@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign, verify } from 'node:crypto'
 import { attestDevices, createSimulatedDevices, createSimulatedNvidia, endorseDevices } from '../../../dist/sim/index.js'
-import { createVerifyCache, loadCollateral, verifyEvidence } from '../../../dist/verify/index.js'
-import { interleave } from '../interleave.mjs'
+import { createVerifyCache, loadCollateral, loadTrustAnchors, verifyEvidence } from '../../../dist/verify/index.js'
+import { interleave, STEADY } from '../interleave.mjs'
 
 const REPORTS = 200
 const at = new Date('2026-01-01T12:00:00Z')
@@ -46,14 +46,16 @@ export async function warm() {
   const evidence = nonces.map((nonce) => attestDevices(devices, [nonce])[0])
   const cache = createVerifyCache()
   const items = [evidence[0].certificateChain, ...collateral].map((bytes, i) => ({ name: `collateral[${i}]`, bytes }))
-  const options = { collateral: await loadCollateral(items, cache), trustAnchors, at, allowUnknown: [], cache }
+  const roots = trustAnchors.map((bytes, i) => ({ name: `trust anchor[${i}]`, bytes }))
+  const loaded = { collateral: await loadCollateral(items, cache), trustAnchors: await loadTrustAnchors(roots, cache) }
+  const options = { ...loaded, at, allowUnknown: [], cache }
   let next = 0
   const ours = async () => {
     const i = next++ % REPORTS
     assertAccepted(await verifyEvidence(evidence[i].report, { ...options, nonce: nonces[i] }))
     return 1
   }
-  return interleave(ours, bareVerify())
+  return interleave(ours, bareVerify(), STEADY)
 }
 
 /** Signatures in the whole evidence of one GPU: report; chain and its root; two manifests, their chain and its root; six OCSP answers with their responders' certificates. */
@@ -70,7 +72,7 @@ export async function cold() {
     )
     return 1
   }
-  const result = await interleave(ours, bareVerify(COLD_SIGNATURES))
+  const result = await interleave(ours, bareVerify(COLD_SIGNATURES), STEADY)
   return { ...result, against: `${COLD_SIGNATURES} bare ECDSA P-384 verifies, keys imported` }
 }
 
@@ -90,7 +92,7 @@ export async function set8() {
     assertAccepted(await verifyEvidence(list, { collateral, trustAnchors, at, nonce, allowUnknown: [] }))
     return 1
   }
-  const result = await interleave(ours, bareVerify(SET_SIGNATURES))
+  const result = await interleave(ours, bareVerify(SET_SIGNATURES), STEADY)
   process.stderr.write(
     `verify.gpu.set8: 8 GPUs and 4 switches in ${(1000 / result.value).toFixed(0)} ms of CPU, ${SET_SIGNATURES} signatures\n`,
   )

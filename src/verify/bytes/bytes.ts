@@ -1,7 +1,21 @@
 import { AttestError } from '../errors.ts'
 
+/** Values of digits by character code; whatever is none has this bit. */
+const NO_DIGIT = 0x80
+const HEX_DIGITS = digitsOf('0123456789abcdef')
+for (const [i, letter] of [...'ABCDEF'].entries()) HEX_DIGITS[letter.charCodeAt(0)] = 10 + i
+const BASE64_DIGITS = digitsOf('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
+
+function digitsOf(alphabet: string): Uint8Array {
+  const values = new Uint8Array(128).fill(NO_DIGIT)
+  for (let i = 0; i < alphabet.length; i++) values[alphabet.charCodeAt(i)] = i
+  return values
+}
+
 const HEX = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
 const encoder = new TextEncoder()
+/** Up to here a decoder costs more than its work. */
+const SHORT = 64
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function toHex(bytes: Uint8Array): string {
@@ -12,9 +26,14 @@ export function toHex(bytes: Uint8Array): string {
 
 /** @throws AttestError `ENCODING_INVALID` for an odd length or any character outside 0-9a-fA-F. */
 export function fromHex(text: string): Uint8Array {
-  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) throw new AttestError('ENCODING_INVALID', 'not hexadecimal')
-  const out = new Uint8Array(text.length / 2)
-  for (let i = 0; i < out.length; i++) out[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16)
+  const out = new Uint8Array(text.length >> 1)
+  let bad = text.length & 1
+  for (let i = 0; i < out.length; i++) {
+    const [high, low] = [HEX_DIGITS[text.charCodeAt(2 * i)] ?? NO_DIGIT, HEX_DIGITS[text.charCodeAt(2 * i + 1)] ?? NO_DIGIT]
+    bad |= (high | low) & NO_DIGIT
+    out[i] = (high << 4) | low
+  }
+  if (bad !== 0) throw new AttestError('ENCODING_INVALID', 'not hexadecimal')
   return out
 }
 
@@ -29,11 +48,22 @@ export function toBase64(bytes: Uint8Array): string {
  * @throws AttestError `ENCODING_INVALID`.
  */
 export function fromBase64(text: string): Uint8Array {
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) throw new AttestError('ENCODING_INVALID', 'not base64')
-  const binary = atob(text)
-  const bytes = new Uint8Array(binary.length)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i)
-  if (toBase64(bytes) !== text) throw new AttestError('ENCODING_INVALID', 'base64 with unused bits set')
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  const digits = text.length - padding
+  const bytes = new Uint8Array(Math.floor((digits * 3) / 4))
+  let bad = text.length % 4 === 0 ? 0 : NO_DIGIT
+  let [bits, size, at] = [0, 0, 0]
+  for (let i = 0; i < digits; i++) {
+    const digit = BASE64_DIGITS[text.charCodeAt(i)] ?? NO_DIGIT
+    bad |= digit & NO_DIGIT
+    bits = ((bits << 6) | digit) & 0xffff
+    size += 6
+    if (size < 8) continue
+    size -= 8
+    bytes[at++] = bits >> size
+  }
+  if (bad !== 0) throw new AttestError('ENCODING_INVALID', 'not base64')
+  if ((bits & ((1 << size) - 1)) !== 0) throw new AttestError('ENCODING_INVALID', 'base64 with unused bits set')
   return bytes
 }
 
@@ -55,6 +85,7 @@ export function utf8(text: string): Uint8Array {
 
 /** @throws AttestError `ENCODING_INVALID` for bytes that are not UTF-8. */
 export function fromUtf8(bytes: Uint8Array): string {
+  if (bytes.length <= SHORT && bytes.every((b) => b < 0x80)) return String.fromCharCode(...bytes)
   try {
     return decoder.decode(bytes)
   } catch (cause) {

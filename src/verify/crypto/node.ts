@@ -13,7 +13,7 @@ import {
   verify as nodeVerify,
   type PublicKeyInput,
 } from 'node:crypto'
-import { concat, equal, fromHex, toBase64Url } from '../bytes/bytes.ts'
+import { concat, equal, fromHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { DerReader, TAG } from '../formats/der.ts'
 import { isRsaSize } from './rsa-size.ts'
@@ -141,7 +141,7 @@ const COORDINATE_SIZE = 32
 function p256KeyOf(spki: Uint8Array): JsonWebKeyInput | null {
   const start = P256_PREFIX.length
   if (spki.length !== start + 2 * COORDINATE_SIZE || !equal(spki.subarray(0, start), P256_PREFIX)) return null
-  const coordinate = (at: number): string => toBase64Url(spki.subarray(at, at + COORDINATE_SIZE))
+  const coordinate = (at: number): string => Buffer.from(spki.buffer, spki.byteOffset + at, COORDINATE_SIZE).toString('base64url')
   return { key: { kty: 'EC', crv: 'P-256', x: coordinate(start), y: coordinate(start + COORDINATE_SIZE) }, format: 'jwk' }
 }
 

@@ -257,7 +257,7 @@ async function sha256(bytes: Uint8Array): Promise<string> {
  */
 function looksLikeDer(bytes: Uint8Array): boolean {
   if (bytes[0] !== TAG.sequence || (bytes[1] ?? 0) <= 0x80) return false
-  return companionKind(bytes) !== 'tpm-signature' || isOneDerValue(bytes)
+  return isOneDerValue(bytes) || companionKind(bytes) !== 'tpm-signature'
 }
 
 function isOneDerValue(bytes: Uint8Array): boolean {

@@ -1,5 +1,6 @@
 import { fromUtf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { beginsLikeDer } from '../formats/der.ts'
 import { kindOfSpki } from '../formats/spki.ts'
 import { looksLikeHclReport } from './azure-cvm/hcl-report.ts'
 import { teeOfQuote } from './dcap/quote.ts'
@@ -35,7 +36,7 @@ const KINDS: readonly [CompanionKind, (bytes: Uint8Array) => boolean][] = [
   ['tpm-quote', looksLikeAttest],
   ['td-quote', (bytes) => teeOfQuote(bytes) === 'tdx'],
   ['tpm-public', looksLikePublic],
-  ['tpm-pcrs', (bytes) => looksLikePcrs(textOf(bytes))],
+  ['tpm-pcrs', (bytes) => !beginsLikeDer(bytes) && looksLikePcrs(textOf(bytes))],
   ['public-key', isPublicKey],
   ['tpm-signature', looksLikeSignature],
 ]

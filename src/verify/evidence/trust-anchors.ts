@@ -1,6 +1,7 @@
 import { crypto } from '#crypto'
 import { concat, fromBase64Url, fromUtf8, toHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { beginsLikeDer } from '../formats/der.ts'
 import { spkiOfCoseKey, spkiOfPoint } from '../formats/ec-key.ts'
 import { looksLikePem, parsePem } from '../formats/pem.ts'
 import { spkiOfRsaKey } from '../formats/rsa-key.ts'
@@ -88,6 +89,7 @@ function findKeys(bytes: Uint8Array, name: string): readonly Found[] {
   const kind = companionKind(bytes)
   if (kind === 'public-key') return [nameless(bytes.slice())]
   if (kind === 'tpm-public') return [{ ...nameless(parsePublic(bytes).spki), isTpm: true }]
+  if (beginsLikeDer(bytes)) return []
   const text = textOf(bytes)
   if (text.startsWith('{')) return jwks(text, name)
   if (!looksLikePem(text)) return []

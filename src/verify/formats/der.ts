@@ -19,10 +19,10 @@ export const TAG = {
 } as const
 
 const CONSTRUCTED = 0x20
-const UTC_TIME = /^(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
-const GENERALIZED_TIME = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/
 const MAX_DEPTH = 32
 const MAX_ROW = 64
+const DIGIT_0 = 0x30
+const LETTER_Z = 0x5a
 
 interface Element {
   readonly tag: number
@@ -39,6 +39,12 @@ interface Element {
  */
 export function assertDer(input: Uint8Array, at: string): void {
   if (walk(input, 0, input.length, 0, at) !== 1) throw malformed('want exactly one value, nothing after it', at, 0)
+}
+
+/** A SEQUENCE of at least 128 bytes, as every certificate and CRL is; no UTF-8 begins so: 80 to BF never follow an ASCII character. */
+export function beginsLikeDer(bytes: Uint8Array): boolean {
+  const [tag, length = 0] = bytes
+  return tag === TAG.sequence && length > 0x80 && length < 0xc0
 }
 
 /**
@@ -169,9 +175,24 @@ export class DerReader {
     return this.done ? -1 : (this.#input[this.#pos] ?? -1)
   }
 
+  /** Where it stands, for {@link placeAt}: the place is put into words when there is an error to report. */
+  get position(): number {
+    return this.#pos
+  }
+
   /** A place for an error message. */
   get place(): string {
-    return `${this.#at}@0x${this.#pos.toString(16).padStart(3, '0')}`
+    return this.placeAt(this.#pos)
+  }
+
+  placeAt(position: number): string {
+    return `${this.#at}@0x${position.toString(16).padStart(3, '0')}`
+  }
+
+  /** A reader of a value that this one has read as a whole. */
+  within(view: Uint8Array): DerReader {
+    const from = view.byteOffset - this.#input.byteOffset
+    return new DerReader(this.#input, this.#at, from, from + view.length)
   }
 
   /** The next member, for reading its own members. */
@@ -218,18 +239,17 @@ export class DerReader {
   /** UTCTime or GeneralizedTime in the one form of RFC 5280 section 4.1.2.5, in milliseconds since 1970. */
   time(): number {
     const short = this.peek === TAG.utcTime
-    const text = String.fromCharCode(...this.content(short ? TAG.utcTime : TAG.generalizedTime).subarray(0, 16))
-    const match = (short ? UTC_TIME : GENERALIZED_TIME).exec(text)
-    if (match === null) throw this.#unexpected('time is not in the form that RFC 5280 asks for')
-    const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = match.slice(1).map(Number)
-    const fullYear = short ? (year < 50 ? 2000 + year : 1900 + year) : year
-    const ms = Date.UTC(fullYear, month - 1, day, hour, minute, second)
-    const same = new Date(ms)
-      .toISOString()
-      .replace(/[-:T]|\.\d+Z$/g, '')
-      .slice(short ? 2 : 0)
-    if (same !== text.slice(0, -1)) throw this.#unexpected('time does not exist')
-    return ms
+    const text = this.content(short ? TAG.utcTime : TAG.generalizedTime)
+    const from = short ? 2 : 4
+    if (!isTime(text, from)) throw this.#unexpected('time is not in the form that RFC 5280 asks for')
+    const pair = (at: number): number => 10 * ((text[at] ?? 0) - DIGIT_0) + (text[at + 1] ?? 0) - DIGIT_0
+    const [month, day, hour, minute, second] = [pair(from), pair(from + 2), pair(from + 4), pair(from + 6), pair(from + 8)]
+    const year = short ? (pair(0) < 50 ? 2000 : 1900) + pair(0) : 100 * pair(0) + pair(2)
+    // JavaScript takes years below 100 for those of the twentieth century.
+    const exists =
+      year >= 100 && month >= 1 && month <= 12 && day >= 1 && day <= daysIn(year, month) && hour < 24 && minute < 60 && second < 60
+    if (!exists) throw this.#unexpected('time does not exist')
+    return Date.UTC(year, month - 1, day, hour, minute, second)
   }
 
   /** Reads with `read` and then asserts the end. */
@@ -257,23 +277,39 @@ export class DerReader {
   }
 }
 
+/** Digits and a Z, as many as there are with a year of `yearSize` digits. */
+function isTime(text: Uint8Array, yearSize: number): boolean {
+  const last = yearSize + 10
+  if (text.length !== last + 1 || text[last] !== LETTER_Z) return false
+  for (let i = 0; i < last; i++) if (((text[i] ?? 0) - DIGIT_0) >>> 0 > 9) return false
+  return true
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31
+}
+
 function hex(tag: number): string {
   return `0x${tag.toString(16).padStart(2, '0')}`
 }
 
 /** Dotted decimal of an OBJECT IDENTIFIER's content. Arcs have at most 53 bits. */
 export function decodeOid(content: Uint8Array): string {
-  const arcs: number[] = []
+  let text = ''
   let arc = 0
   for (const byte of content) {
     arc = arc * 128 + (byte & 0x7f)
     if (!Number.isSafeInteger(arc)) throw new AttestError('CERTIFICATE_MALFORMED', 'OBJECT IDENTIFIER arc is too large')
-    if (byte < 0x80) {
-      arcs.push(arc)
-      arc = 0
-    }
+    if (byte >= 0x80) continue
+    text = text === '' ? topArcs(arc) : `${text}.${arc}`
+    arc = 0
   }
-  const [first = 0, ...rest] = arcs
+  return text
+}
+
+/** The first two arcs share a number (X.690 section 8.19.4). */
+function topArcs(first: number): string {
   const top = Math.min(2, Math.floor(first / 40))
-  return [top, first - 40 * top, ...rest].join('.')
+  return `${top}.${first - 40 * top}`
 }

@@ -136,20 +136,20 @@ function readSingle(single: DerReader, at: string): SingleResponse {
 }
 
 function readHash(id: DerReader): Digest {
-  const place = id.place
+  const start = id.position
   const oid = id.open(TAG.sequence).only((algorithm) => {
     const name = algorithm.oid()
     if (!algorithm.done) algorithm.content(TAG.null)
     return name
   })
   const hash = HASHES[oid]
-  if (hash === undefined) throw new AttestError('EVIDENCE_UNSUPPORTED', `hash algorithm ${oid}`, { at: place })
+  if (hash === undefined) throw new AttestError('EVIDENCE_UNSUPPORTED', `hash algorithm ${oid}`, { at: id.placeAt(start) })
   return hash
 }
 
 /** CertStatus: good [0], revoked [1], unknown [2]. */
 function readStatus(single: DerReader): Pick<SingleResponse, 'status' | 'revokedAt' | 'reason'> {
-  const place = single.place
+  const start = single.position
   if (single.peek === 0xa1) {
     const revoked = single.open(0xa1)
     const revokedAt = revoked.time()
@@ -159,7 +159,7 @@ function readStatus(single: DerReader): Pick<SingleResponse, 'status' | 'revoked
   }
   const status = single.peek === 0x80 ? 'good' : 'unknown'
   if (single.content(status === 'good' ? 0x80 : 0x82).length > 0)
-    throw new AttestError('CERTIFICATE_MALFORMED', 'status has content', { at: place })
+    throw new AttestError('CERTIFICATE_MALFORMED', 'status has content', { at: single.placeAt(start) })
   return { status, revokedAt: null, reason: null }
 }
 

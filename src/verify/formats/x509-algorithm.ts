@@ -30,7 +30,7 @@ const P384_SPKI_SIZE = 120
  * @see RFC 4055 section 3.1 for RSASSA-PSS-params.
  */
 export function readSignatureAlgorithm(reader: DerReader): SignatureScheme {
-  const place = reader.place
+  const start = reader.position
   const algorithm = reader.open(TAG.sequence)
   const oid = algorithm.oid()
   if (oid === RSA_PSS) {
@@ -38,14 +38,14 @@ export function readSignatureAlgorithm(reader: DerReader): SignatureScheme {
     return 'rsa-pss-sha384'
   }
   const simple = SIMPLE[oid]
-  if (simple === undefined) throw new AttestError('EVIDENCE_UNSUPPORTED', `signature algorithm ${oid}`, { at: place })
+  if (simple === undefined) throw new AttestError('EVIDENCE_UNSUPPORTED', `signature algorithm ${oid}`, { at: reader.placeAt(start) })
   if (simple.parameters === 'null') algorithm.content(TAG.null)
   algorithm.end()
   return simple.scheme
 }
 
 function assertPssParameters(algorithm: DerReader): void {
-  const place = algorithm.place
+  const start = algorithm.position
   const parameters = algorithm.open(TAG.sequence)
   algorithm.end()
   const hash = parameters.open(0xa0).only(readHash)
@@ -55,7 +55,8 @@ function assertPssParameters(algorithm: DerReader): void {
   const trailer = parameters.done ? 1 : parameters.open(0xa3).only((r) => r.smallInteger())
   parameters.end()
   const fits = hash === SHA384 && maskHash === SHA384 && salt === SHA384_SIZE && trailer === 1
-  if (!fits) throw new AttestError('EVIDENCE_UNSUPPORTED', 'RSASSA-PSS is not SHA-384, MGF1-SHA-384, salt 48', { at: place })
+  if (!fits)
+    throw new AttestError('EVIDENCE_UNSUPPORTED', 'RSASSA-PSS is not SHA-384, MGF1-SHA-384, salt 48', { at: algorithm.placeAt(start) })
 }
 
 function readMaskHash(mask: DerReader): string | null {

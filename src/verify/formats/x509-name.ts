@@ -1,6 +1,6 @@
 import { fromUtf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
-import { DerReader, decodeOid, TAG } from './der.ts'
+import { type DerReader, decodeOid, TAG } from './der.ts'
 
 /** A distinguished name, in encoded order. Two names are the same when their `text` is. */
 export interface Name {
@@ -26,9 +26,8 @@ const SHORT: Readonly<Record<string, string>> = {
 export function readName(reader: DerReader): Name {
   const parts: string[] = []
   const commonNames: string[] = []
-  const at = reader.place
   const der = reader.whole(TAG.sequence)
-  for (const rdns = new DerReader(der, at).open(TAG.sequence); !rdns.done; ) {
+  for (const rdns = reader.within(der).open(TAG.sequence); !rdns.done; ) {
     const rdn = rdns.open(TAG.set)
     const members: string[] = []
     while (!rdn.done) {
@@ -47,15 +46,16 @@ export function readName(reader: DerReader): Name {
 
 function readText(attribute: DerReader): string {
   const tag = attribute.peek
-  const at = attribute.place
+  const start = attribute.position
   if (tag !== TAG.utf8String && tag !== TAG.printableString && tag !== TAG.ia5String) {
-    throw new AttestError('CERTIFICATE_MALFORMED', 'name is not UTF8String, PrintableString or IA5String', { at })
+    throw new AttestError('CERTIFICATE_MALFORMED', 'name is not UTF8String, PrintableString or IA5String', { at: attribute.placeAt(start) })
   }
   const bytes = attribute.content(tag)
-  if (tag !== TAG.utf8String && bytes.some((b) => b >= 0x80)) throw new AttestError('CERTIFICATE_MALFORMED', 'name is not ASCII', { at })
+  if (tag !== TAG.utf8String && bytes.some((b) => b >= 0x80))
+    throw new AttestError('CERTIFICATE_MALFORMED', 'name is not ASCII', { at: attribute.placeAt(start) })
   const text = fromUtf8(bytes)
   if (text.length > 256 || hasControl(text))
-    throw new AttestError('CERTIFICATE_MALFORMED', 'name is too long or has control characters', { at })
+    throw new AttestError('CERTIFICATE_MALFORMED', 'name is too long or has control characters', { at: attribute.placeAt(start) })
   return text
 }
 

@@ -94,8 +94,7 @@ export function openSigned(
   const scheme = readSignatureAlgorithm(outer)
   const signature = outer.bitString()
   outer.end()
-  const offset = tbs.byteOffset - raw.byteOffset
-  const tbsReader = new DerReader(raw, at, offset, offset + tbs.length).open(TAG.sequence)
+  const tbsReader = outer.within(tbs).open(TAG.sequence)
   return { tbs, tbsReader, scheme, signature: signatureBytes(scheme, signature, at) }
 }
 

@@ -11,7 +11,6 @@ export interface JsonObject {
 
 const MAX_DEPTH = 16
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
-const SPACE = /[ \t\n\r]*/y
 
 /**
  * Parses JSON (RFC 8259) and refuses what `JSON.parse` lets pass: members that appear twice, deep nesting. The text is not
@@ -146,9 +145,10 @@ class Parser {
   }
 
   #space(): void {
-    SPACE.lastIndex = this.#pos
-    SPACE.test(this.#text)
-    this.#pos = SPACE.lastIndex
+    for (; ; this.#pos++) {
+      const unit = this.#text.charCodeAt(this.#pos)
+      if (unit !== 0x20 && unit !== 0x0a && unit !== 0x0d && unit !== 0x09) return
+    }
   }
 
   #malformed(message: string): AttestError {
