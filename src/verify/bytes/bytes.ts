@@ -3,7 +3,7 @@ import { AttestError } from '../errors.ts'
 /** Values of digits by character code; whatever is none has this bit. */
 const NO_DIGIT = 0x80
 const HEX_DIGITS = digitsOf('0123456789abcdef')
-for (const [i, letter] of [...'ABCDEF'].entries()) HEX_DIGITS[letter.charCodeAt(0)] = 10 + i
+for (let i = 0; i < 6; i++) HEX_DIGITS['A'.charCodeAt(0) + i] = 10 + i
 const BASE64_DIGITS = digitsOf('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
 
 function digitsOf(alphabet: string): Uint8Array {
