@@ -123,7 +123,7 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
   const unrecognized: string[] = []
   for (const { name, bytes } of items) {
     const digest = await sha256(bytes)
-    const found = await remember(cache, `item:${digest}`, 4 * bytes.length, () => recognize(bytes, name))
+    const found = await remember(cache, `item:${digest}`, 4 * bytes.length, () => recognize(bytes, name, cache))
     if (found === NOTHING) unrecognized.push(name)
     if (found.certificates.length > 0) chains.set(digest, { sha256: digest, certificates: found.certificates })
     for (const certificate of found.certificates) certificates.set(certificate.sha256, certificate)
@@ -149,14 +149,14 @@ async function sortItems(id: string, items: readonly CollateralItem[], cache: Ve
   }
 }
 
-async function recognize(bytes: Uint8Array, name: string): Promise<Recognized> {
+async function recognize(bytes: Uint8Array, name: string, cache: VerifyCache): Promise<Recognized> {
   const { pieces, documents, rims } = await takeApart(bytes, name)
   const certificates: KnownCertificate[] = []
   const crls: KnownCrl[] = []
   const ocsp: KnownOcsp[] = []
   const others: Uint8Array[] = []
   for (const { kind, der } of pieces) {
-    if (kind === 'certificate') certificates.push(await knownCertificate(parseCertificate(der, name)))
+    if (kind === 'certificate') certificates.push(await readCertificate(der, name, cache))
     if (kind === 'crl') crls.push({ ...parseCrl(der, name), sha256: await sha256(der) })
     if (kind === 'ocsp') ocsp.push(await knownOcsp(der, name))
     if (kind === 'other') others.push(der)
@@ -241,6 +241,15 @@ const PEM_KINDS: Readonly<Record<string, Piece['kind']>> = { CERTIFICATE: 'certi
 
 function pemPieces(text: string, name: string): readonly Piece[] {
   return parsePem(text, name).map(({ label, der }) => ({ kind: PEM_KINDS[label] ?? 'other', der }))
+}
+
+/**
+ * Reads a certificate, once per cache: authorities stand in many chains.
+ * @throws AttestError as {@link parseCertificate}.
+ */
+export async function readCertificate(der: Uint8Array, at: string, cache: VerifyCache): Promise<KnownCertificate> {
+  const key = `certificate:${await sha256(der)}`
+  return remember(cache, key, 4 * der.length, () => knownCertificate(parseCertificate(der, at)))
 }
 
 export async function knownCertificate(certificate: Certificate): Promise<KnownCertificate> {

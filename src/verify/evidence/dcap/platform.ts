@@ -3,12 +3,11 @@ import { concat, equal, isZero, toHex } from '../../bytes/bytes.ts'
 import type { PublicKey } from '../../crypto/types.ts'
 import { AttestError } from '../../errors.ts'
 import { P256_SPKI_PREFIX } from '../../formats/ec-key.ts'
-import { parseCertificate } from '../../formats/x509.ts'
 import type { Check } from '../../verdict.ts'
 import { scopeOf } from '../authority.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import { check, unknown } from '../check.ts'
-import { type Collateral, type KnownCertificate, knownCertificate } from '../collateral.ts'
+import { type Collateral, type KnownCertificate, readCertificate } from '../collateral.ts'
 import { importKey } from '../signed-by.ts'
 import type { Window } from '../windows.ts'
 import { certificateWindow, findCrls, findPckPath, isPck, type PckPath, type SignedCrls } from './certificates.ts'
@@ -188,10 +187,7 @@ async function readChain(data: Uint8Array, cache: VerifyCache): Promise<readonly
   const ders = certificatesOf(pemText(data), at)
   if (ders.length > MAX_CERTIFICATES) throw new AttestError('CERTIFICATE_MALFORMED', `more than ${MAX_CERTIFICATES} certificates`, { at })
   const certificates: KnownCertificate[] = []
-  for (const der of ders) {
-    const key = `dcap.certificate:${toHex(await crypto.digest('SHA-256', der))}`
-    certificates.push(await remember(cache, key, 2 * der.length, () => knownCertificate(parseCertificate(der, at))))
-  }
+  for (const der of ders) certificates.push(await readCertificate(der, at, cache))
   return certificates
 }
 

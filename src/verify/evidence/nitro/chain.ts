@@ -1,14 +1,12 @@
-import { crypto } from '#crypto'
-import { toHex } from '../../bytes/bytes.ts'
-import { type Certificate, OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, parseCertificate, unknownCritical } from '../../formats/x509.ts'
+import { type Certificate, OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../formats/x509.ts'
 import { isP384Key } from '../../formats/x509-algorithm.ts'
 import type { Anchor } from '../../trust/anchor.ts'
 import { AWS_NITRO_ROOT, AWS_NITRO_ROOT_SHA256 } from '../../trust/aws.ts'
 import type { Check } from '../../verdict.ts'
 import { isAuthority } from '../authority.ts'
-import { remember, type VerifyCache } from '../cache.ts'
+import type { VerifyCache } from '../cache.ts'
 import { check } from '../check.ts'
-import { type KnownCertificate, knownCertificate } from '../collateral.ts'
+import { type KnownCertificate, readCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
 import type { NitroDocument } from './parse.ts'
 
@@ -59,12 +57,6 @@ export async function readChain(document: NitroDocument, roots: readonly NitroRo
     check('chain.module-id', isNamedAfter(document.moduleId, leaf), `certificate of an enclave ${document.moduleId}`, leaf.subject.text),
   ]
   return { authorities, leaf, root, checks }
-}
-
-/** Of the certificates of a document only the leaf is new each time. */
-async function readCertificate(der: Uint8Array, at: string, cache: VerifyCache): Promise<KnownCertificate> {
-  const key = `certificate:${toHex(await crypto.digest('SHA-256', der))}`
-  return remember(cache, key, 4 * der.length, () => knownCertificate(parseCertificate(der, at)))
 }
 
 /** Facts of a caller's root are taken from the certificate that came with the document, so it has to be signed with that root's key. */
