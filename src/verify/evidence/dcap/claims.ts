@@ -2,7 +2,7 @@ import { toHex } from '../../bytes/bytes.ts'
 import { instant } from '../check.ts'
 import type { EnclaveReport } from './enclave-report.ts'
 import type { PckConfiguration } from './pck.ts'
-import type { NoChain, PckChain } from './platform.ts'
+import type { PckChain, Platform } from './platform.ts'
 import type { Quote } from './quote.ts'
 import type { SvnLevel } from './tcb-info.ts'
 import { advisoriesOf, type TcbStatus, tcbDateOf } from './tcb-status.ts'
@@ -101,13 +101,13 @@ export function describeQuote(quote: Quote, findings: QuoteFindings): DcapFields
     trailingBytes: quote.padding.length,
     certificationDataType: quote.certificationType,
     qeAuthDataSizeBytes: quote.qeAuthData.length,
-    ...findings.platform.fields,
+    ...describePlatform(findings.platform),
     tcb: describeTcb(findings),
   }
 }
 
 /** What is the same in every quote of one quoting enclave. */
-export function describePlatform(chain: PckChain | NoChain, qeReport: EnclaveReport): PlatformFields {
+function describePlatform({ chain, qeReport }: Platform): PlatformFields {
   return { pck: chain.leaf === null ? null : describePck(chain), qeReport: describeEnclave(qeReport) }
 }
 

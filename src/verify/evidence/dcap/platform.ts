@@ -11,7 +11,6 @@ import { type Collateral, type KnownCertificate, readCertificate } from '../coll
 import { importKey } from '../signed-by.ts'
 import type { Window } from '../windows.ts'
 import { certificateWindow, findCrls, findPckPath, isPck, type PckPath, type SignedCrls } from './certificates.ts'
-import { describePlatform, type PlatformFields } from './claims.ts'
 import { type Authenticated, contentOf, type DcapFacts, establishFacts } from './collateral.ts'
 import { certificatesOf, pemText } from './collateral-json.ts'
 import { type EnclaveReport, parseEnclaveReport } from './enclave-report.ts'
@@ -58,7 +57,6 @@ export interface Platform {
   readonly qeIdentities: readonly FittedIdentity[]
   /** Rules that hold or do not, whatever the time. */
   readonly checks: readonly Check[]
-  readonly fields: PlatformFields
 }
 
 const SCHEME = 'ecdsa-p256-sha256'
@@ -136,7 +134,6 @@ async function workOut(
     tcbInfos: documents === null ? [] : tcbInfosFor(documents.facts, quote.tee, documents.extension),
     qeIdentities: documents === null ? [] : identitiesFor(documents.facts, quote.tee, qeReport),
     checks,
-    fields: describePlatform(chain, qeReport),
   }
 }
 
