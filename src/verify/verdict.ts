@@ -61,9 +61,10 @@ const AUTHENTICITY: ReadonlySet<Group> = new Set(['format', 'signature', 'chain'
 
 /** True when every rule about genuineness passed, whatever policy says. A revoked certificate is not authentic. */
 export function isAuthentic(checks: readonly Check[]): boolean {
-  const bad = checks.filter((c) => c.outcome !== 'pass')
-  const refutes = (c: Check): boolean => AUTHENTICITY.has(groupOf(c)) || (groupOf(c) === 'revocation' && c.outcome === 'fail')
-  return checks.some((c) => AUTHENTICITY.has(groupOf(c))) && !bad.some(refutes)
+  const isOfAuthenticity = (c: Check): boolean => AUTHENTICITY.has(groupOf(c))
+  const refutes = (c: Check): boolean =>
+    c.outcome !== 'pass' && (isOfAuthenticity(c) || (groupOf(c) === 'revocation' && c.outcome === 'fail'))
+  return checks.some(isOfAuthenticity) && !checks.some(refutes)
 }
 
 /** Exit code of a list of checks: 3 before 4 before 6 before 5 (design section 8); 0 when accepted. */

@@ -67,10 +67,10 @@ export async function warm() {
   )
 }
 
-/** Everything each time, from bytes: chain, CRL, extensions, report. */
+/** Everything each time, from bytes: chain, CRL, extensions, report. The root is loaded, as AMD's are built in. */
 export async function cold() {
-  const { reports, ...options } = await world()
-  const run = verifier(reports, options)
+  const { reports, collateral, trustAnchors } = await world()
+  const run = verifier(reports, { collateral, trustAnchors: await loadTrustAnchors(named(trustAnchors), createVerifyCache()) })
   const each = { [P384.scheme]: bare(P384), [PSS.scheme]: bare(PSS) }
   const signatures = await signaturesOf(run)
   const all = () => {

@@ -85,12 +85,18 @@ export function utf8(text: string): Uint8Array {
 
 /** @throws AttestError `ENCODING_INVALID` for bytes that are not UTF-8. */
 export function fromUtf8(bytes: Uint8Array): string {
-  if (bytes.length <= SHORT && bytes.every((b) => b < 0x80)) return String.fromCharCode(...bytes)
+  if (bytes.length <= SHORT && isAscii(bytes)) return String.fromCharCode.apply(null, bytes as unknown as number[])
   try {
     return decoder.decode(bytes)
   } catch (cause) {
     throw new AttestError('ENCODING_INVALID', 'not UTF-8', { cause })
   }
+}
+
+export function isAscii(bytes: Uint8Array): boolean {
+  let or = 0
+  for (let i = 0; i < bytes.length; i++) or |= bytes[i] ?? 0
+  return or < 0x80
 }
 
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {

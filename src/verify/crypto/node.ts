@@ -13,9 +13,10 @@ import {
   verify as nodeVerify,
   type PublicKeyInput,
 } from 'node:crypto'
-import { concat, equal, fromHex } from '../bytes/bytes.ts'
+import { concat, equal } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { DerReader, TAG } from '../formats/der.ts'
+import { isCurveOf, isPointOn } from './ec-spki.ts'
 import { isRsaSize } from './rsa-size.ts'
 import type { CryptoBackend, Digest, SignatureScheme } from './types.ts'
 
@@ -24,15 +25,14 @@ const HASH: Record<Digest, string> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256', 'SH
 interface Scheme {
   readonly hash: string | null
   readonly keyType: string
-  readonly curve?: string
   readonly signatureSize?: number
   /** RSASSA-PSS: length of the salt in bytes. */
   readonly saltSize?: number
 }
 
 const SCHEMES: Record<SignatureScheme, Scheme> = {
-  'ecdsa-p256-sha256': { hash: 'sha256', keyType: 'ec', curve: 'prime256v1', signatureSize: 64 },
-  'ecdsa-p384-sha384': { hash: 'sha384', keyType: 'ec', curve: 'secp384r1', signatureSize: 96 },
+  'ecdsa-p256-sha256': { hash: 'sha256', keyType: 'ec', signatureSize: 64 },
+  'ecdsa-p384-sha384': { hash: 'sha384', keyType: 'ec', signatureSize: 96 },
   'rsa-pss-sha256': { hash: 'sha256', keyType: 'rsa', saltSize: 32 },
   'rsa-pss-sha384': { hash: 'sha384', keyType: 'rsa', saltSize: 48 },
   'rsa-pss-sha512': { hash: 'sha512', keyType: 'rsa', saltSize: 64 },
@@ -52,6 +52,10 @@ export const crypto: CryptoBackend = {
     return view(hash(HASH[algorithm], data, 'buffer'))
   },
 
+  digestHex(algorithm, data) {
+    return hash(HASH[algorithm], data, 'hex')
+  },
+
   digestParts(algorithm, parts) {
     const state = createHash(HASH[algorithm])
     for (const part of parts) state.update(part)
@@ -67,17 +71,17 @@ export const crypto: CryptoBackend = {
   },
 
   importPublicKey(scheme, spki) {
-    const want = SCHEMES[scheme]
+    const { keyType } = SCHEMES[scheme]
+    if (!isCurveOf(scheme, spki)) throw misfit(scheme)
     let key: KeyObject
     try {
       key = createPublicKey(rsaKeyOf(spki) ?? p256KeyOf(spki) ?? { key: Buffer.from(spki), format: 'der', type: 'spki' })
     } catch (cause) {
       throw new AttestError('CERTIFICATE_MALFORMED', 'public key does not parse', { cause })
     }
-    const { namedCurve, modulusLength } = key.asymmetricKeyDetails ?? {}
-    if (key.asymmetricKeyType !== want.keyType || namedCurve !== want.curve || !isRsaSize(modulusLength)) {
-      throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
-    }
+    // Asking OpenSSL for the details of a key on P-384 costs half of its import; the curve was read above.
+    const isOfSize = keyType !== 'rsa' || isRsaSize(key.asymmetricKeyDetails?.modulusLength)
+    if (key.asymmetricKeyType !== keyType || !isOfSize) throw misfit(scheme)
     return { scheme, handle: key }
   },
 
@@ -133,14 +137,16 @@ function rsaKeyOf(spki: Uint8Array): PublicKeyInput | null {
   return { key: Buffer.from(reader.only((r) => r.bitString())), format: 'der', type: 'pkcs1' }
 }
 
-/** SubjectPublicKeyInfo of an uncompressed P-256 point up to its coordinates (RFC 5480 section 2). */
-const P256_PREFIX = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
+function misfit(scheme: SignatureScheme): AttestError {
+  return new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
+}
+
 const COORDINATE_SIZE = 32
 
 /** A P-256 point as JWK, which OpenSSL 3.0 reads twice as fast as the SPKI around it; that it lies on the curve is checked either way. */
 function p256KeyOf(spki: Uint8Array): JsonWebKeyInput | null {
-  const start = P256_PREFIX.length
-  if (spki.length !== start + 2 * COORDINATE_SIZE || !equal(spki.subarray(0, start), P256_PREFIX)) return null
+  if (!isPointOn('P-256', spki)) return null
+  const start = spki.length - 2 * COORDINATE_SIZE
   const coordinate = (at: number): string => Buffer.from(spki.buffer, spki.byteOffset + at, COORDINATE_SIZE).toString('base64url')
   return { key: { kty: 'EC', crv: 'P-256', x: coordinate(start), y: coordinate(start + COORDINATE_SIZE) }, format: 'jwk' }
 }

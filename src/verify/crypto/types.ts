@@ -37,6 +37,8 @@ export interface AeadKey {
 export interface CryptoBackend {
   readonly name: 'node' | 'web'
   digest(algorithm: Digest, data: Uint8Array): Awaitable<Uint8Array>
+  /** The same in hexadecimal, as keys of caches are spelt: one flat string where the backend can make it. */
+  digestHex(algorithm: Digest, data: Uint8Array): Awaitable<string>
   /** The digest of the parts in a row, without joining them where the backend can. */
   digestParts(algorithm: Digest, parts: readonly Uint8Array[]): Awaitable<Uint8Array>
   hmacSha256(key: Uint8Array, data: Uint8Array): Awaitable<Uint8Array>

@@ -1,5 +1,6 @@
-import { concat } from '../bytes/bytes.ts'
+import { concat, toHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
+import { isCurveOf } from './ec-spki.ts'
 import { isRsaSize } from './rsa-size.ts'
 import type { CryptoBackend, SignatureScheme } from './types.ts'
 
@@ -53,6 +54,10 @@ export const crypto: CryptoBackend = {
     return new Uint8Array(await subtle.digest(algorithm, plain(data)))
   },
 
+  async digestHex(algorithm, data) {
+    return toHex(await this.digest(algorithm, data))
+  },
+
   async digestParts(algorithm, parts) {
     return new Uint8Array(await subtle.digest(algorithm, plain(joined(parts))))
   },
@@ -69,6 +74,7 @@ export const crypto: CryptoBackend = {
   },
 
   async importPublicKey(scheme, spki) {
+    if (!isCurveOf(scheme, spki)) throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
     let handle: CryptoKey
     try {
       handle = await subtle.importKey('spki', plain(spki), SCHEMES[scheme].importParams, false, ['verify'])

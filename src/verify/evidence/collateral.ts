@@ -1,5 +1,6 @@
 import { crypto } from '#crypto'
 import { toHex, utf8 } from '../bytes/bytes.ts'
+import type { Awaitable } from '../crypto/types.ts'
 import { AttestError } from '../errors.ts'
 import { type Crl, MAX_CRL_SIZE, parseCrl } from '../formats/crl.ts'
 import { DerReader, splitDer, TAG } from '../formats/der.ts'
@@ -248,16 +249,20 @@ function pemPieces(text: string, name: string): readonly Piece[] {
  * @throws AttestError as {@link parseCertificate}.
  */
 export async function readCertificate(der: Uint8Array, at: string, cache: VerifyCache): Promise<KnownCertificate> {
-  const key = `certificate:${await sha256(der)}`
-  return remember(cache, key, 4 * der.length, () => knownCertificate(parseCertificate(der, at)))
+  const digest = await sha256(der)
+  return remember(cache, `certificate:${digest}`, 4 * der.length, () => identify(parseCertificate(der, at), digest))
 }
 
 export async function knownCertificate(certificate: Certificate): Promise<KnownCertificate> {
-  return { ...certificate, sha256: await sha256(certificate.raw), spkiSha256: await sha256(certificate.spki) }
+  return identify(certificate, await sha256(certificate.raw))
 }
 
-async function sha256(bytes: Uint8Array): Promise<string> {
-  return toHex(await crypto.digest('SHA-256', bytes))
+async function identify(certificate: Certificate, digest: string): Promise<KnownCertificate> {
+  return { ...certificate, sha256: digest, spkiSha256: await sha256(certificate.spki) }
+}
+
+function sha256(bytes: Uint8Array): Awaitable<string> {
+  return crypto.digestHex('SHA-256', bytes)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { crypto } from '#crypto'
-import { concat, fromBase64Url, fromUtf8, toHex } from '../bytes/bytes.ts'
+import { concat, fromBase64Url, fromUtf8 } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { beginsLikeDer } from '../formats/der.ts'
 import { spkiOfCoseKey, spkiOfPoint } from '../formats/ec-key.ts'
@@ -76,12 +76,12 @@ interface Found {
 /** Empty for an item of another kind. */
 async function readKeys({ name, bytes }: CollateralItem, cache: VerifyCache): Promise<readonly KeyAnchor[]> {
   if (bytes.length > MAX_ANCHOR_SIZE) throw new AttestError('LIMIT_EXCEEDED', `larger than ${MAX_ANCHOR_SIZE} bytes`, { at: name })
-  const id = toHex(await crypto.digest('SHA-256', bytes))
+  const id = await crypto.digestHex('SHA-256', bytes)
   return remember(cache, `keys:${id}`, 2 * bytes.length, () => Promise.all(findKeys(bytes, name).map(identify)))
 }
 
 async function identify(found: Found): Promise<KeyAnchor> {
-  return { ...found, spkiSha256: toHex(await crypto.digest('SHA-256', found.spki)) }
+  return { ...found, spkiSha256: await crypto.digestHex('SHA-256', found.spki) }
 }
 
 function findKeys(bytes: Uint8Array, name: string): readonly Found[] {

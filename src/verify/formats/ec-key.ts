@@ -1,20 +1,16 @@
-import { concat, fromHex } from '../bytes/bytes.ts'
+import { concat } from '../bytes/bytes.ts'
+import { EC_SPKI, isPointOn } from '../crypto/ec-spki.ts'
 import type { SignatureScheme } from '../crypto/types.ts'
 import { AttestError } from '../errors.ts'
 import { decodeCbor } from './cbor.ts'
 import { CborFields } from './cbor-fields.ts'
-import { isP384Key, P384_SPKI_PREFIX } from './x509-algorithm.ts'
 
-/** SubjectPublicKeyInfo of an uncompressed P-256 point up to its coordinates (RFC 5480 section 2). */
-export const P256_SPKI_PREFIX: Uint8Array = fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004')
-
-const P256_SPKI_SIZE = 91
 const UNCOMPRESSED = 0x04
 
 /** SubjectPublicKeyInfo of a point x‖y by the length of its coordinates: P-256 or P-384. Whether it is on the curve is for the import. */
 export function spkiOfPoint(coordinates: Uint8Array, at: string): Uint8Array {
-  if (coordinates.length === 64) return concat(P256_SPKI_PREFIX, coordinates)
-  if (coordinates.length === 96) return concat(P384_SPKI_PREFIX, coordinates)
+  if (coordinates.length === 64) return concat(EC_SPKI['P-256'].prefix, coordinates)
+  if (coordinates.length === 96) return concat(EC_SPKI['P-384'].prefix, coordinates)
   throw new AttestError('DOCUMENT_INVALID', 'want a point of P-256 or P-384', { at })
 }
 
@@ -26,9 +22,8 @@ export function spkiOfUncompressedPoint(point: Uint8Array, at: string): Uint8Arr
 
 /** ECDSA over the key's own curve; null for a key of any other kind. */
 export function ecdsaSchemeOf(spki: Uint8Array): SignatureScheme | null {
-  if (isP384Key(spki)) return 'ecdsa-p384-sha384'
-  const isP256 = spki.length === P256_SPKI_SIZE && P256_SPKI_PREFIX.every((byte, i) => spki[i] === byte)
-  return isP256 ? 'ecdsa-p256-sha256' : null
+  if (isPointOn('P-384', spki)) return 'ecdsa-p384-sha384'
+  return isPointOn('P-256', spki) ? 'ecdsa-p256-sha256' : null
 }
 
 /** RFC 9052 section 7.1, RFC 9053 section 7.1.1. */

@@ -1,18 +1,13 @@
 import { concat, equal, fromHex } from '../bytes/bytes.ts'
+import { type Curve, EC_SPKI, isPointOn } from '../crypto/ec-spki.ts'
 import { AttestError } from '../errors.ts'
 import { assertDer, DerReader, TAG } from './der.ts'
 
 /** Kinds of public keys that this verifier checks signatures with. */
-export type KeyKind = 'rsa' | 'p256' | 'p384'
+export type KeyKind = 'rsa' | Curve
 
 /** AlgorithmIdentifier rsaEncryption (RFC 3279 section 2.3.1). */
 const RSA_ENCRYPTION = fromHex('300d06092a864886f70d0101010500')
-
-/** SubjectPublicKeyInfo of an uncompressed point up to the 0x04 byte (RFC 5480 section 2), and the size of a coordinate. */
-const CURVES = {
-  p256: { prefix: fromHex('3059301306072a8648ce3d020106082a8648ce3d03010703420004'), size: 32 },
-  p384: { prefix: fromHex('3076301006072a8648ce3d020106052b8104002203620004'), size: 48 },
-} as const
 
 /** Limits of an RSA modulus, in bytes: 2048 to 4096 bits. */
 const MIN_MODULUS = 256
@@ -39,16 +34,14 @@ export function rsaSpki(modulus: Uint8Array, exponent: Uint8Array, at: string): 
  * @throws AttestError `CERTIFICATE_MALFORMED`.
  */
 export function ecSpki(curve: Exclude<KeyKind, 'rsa'>, x: Uint8Array, y: Uint8Array, at: string): Uint8Array {
-  const { prefix, size } = CURVES[curve]
+  const { prefix, size: whole } = EC_SPKI[curve]
+  const size = (whole - prefix.length) / 2
   return concat(prefix, leftPadded(x, size, at), leftPadded(y, size, at))
 }
 
 /** The kind of a key, by the one encoding of it that both crypto backends read alike. Null for any other key or encoding. */
 export function kindOfSpki(spki: Uint8Array, at: string): KeyKind | null {
-  for (const kind of ['p256', 'p384'] as const) {
-    const { prefix, size } = CURVES[kind]
-    if (spki.length === prefix.length + 2 * size && equal(spki.subarray(0, prefix.length), prefix)) return kind
-  }
+  for (const curve of ['P-256', 'P-384'] as const) if (isPointOn(curve, spki)) return curve
   return isRsa(spki, at) ? 'rsa' : null
 }
 

@@ -1,4 +1,4 @@
-import { concat, equal, fromHex, toHex } from '../bytes/bytes.ts'
+import { concat, toHex } from '../bytes/bytes.ts'
 import type { SignatureScheme } from '../crypto/types.ts'
 import { AttestError } from '../errors.ts'
 import { assertDer, DerReader, TAG } from './der.ts'
@@ -19,10 +19,6 @@ const SIMPLE: Readonly<Record<string, { readonly scheme: SignatureScheme; readon
 }
 
 const ECDSA_SIZE: Partial<Record<SignatureScheme, number>> = { 'ecdsa-p256-sha256': 32, 'ecdsa-p384-sha384': 48 }
-
-/** SubjectPublicKeyInfo of an uncompressed P-384 point up to the 0x04 byte (RFC 5480 section 2). */
-export const P384_SPKI_PREFIX: Uint8Array = fromHex('3076301006072a8648ce3d020106052b8104002203620004')
-const P384_SPKI_SIZE = 120
 
 /**
  * Scheme of a signatureAlgorithm. Every parameter is looked at: for RSASSA-PSS hash, mask function, salt and trailer.
@@ -92,11 +88,6 @@ function leftPad(integer: Uint8Array, size: number, at: string): Uint8Array {
   const out = new Uint8Array(size)
   out.set(magnitude, size - magnitude.length)
   return out
-}
-
-/** True for the one encoding of a P-384 key that both crypto backends read alike. */
-export function isP384Key(spki: Uint8Array): boolean {
-  return spki.length === P384_SPKI_SIZE && equal(spki.subarray(0, P384_SPKI_PREFIX.length), P384_SPKI_PREFIX)
 }
 
 /** Serial numbers are compared as their encoded bytes. */

@@ -1,4 +1,4 @@
-import { fromUtf8 } from '../bytes/bytes.ts'
+import { fromUtf8, isAscii } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { type DerReader, decodeOid, TAG } from './der.ts'
 
@@ -12,14 +12,14 @@ export interface Name {
   readonly commonName: string | null
 }
 
-/** RFC 4514 section 3 and RFC 4519; others keep their dotted form. */
-const SHORT: Readonly<Record<string, string>> = {
-  '2.5.4.3': 'CN',
-  '2.5.4.6': 'C',
-  '2.5.4.7': 'L',
-  '2.5.4.8': 'ST',
-  '2.5.4.10': 'O',
-  '2.5.4.11': 'OU',
+/** Attribute types 2.5.4.x by their last arc (RFC 4514 section 3, RFC 4519). */
+const SHORT: Readonly<Record<number, string>> = { 3: 'CN', 6: 'C', 7: 'L', 8: 'ST', 10: 'O', 11: 'OU' }
+
+/** Short name of an attribute type; others keep their dotted form. @param oid - Content of the OBJECT IDENTIFIER. */
+function typeOf(oid: Uint8Array): string {
+  const [first, second, last = 0] = oid
+  const short = oid.length === 3 && first === 0x55 && second === 0x04 ? SHORT[last] : undefined
+  return short ?? decodeOid(oid)
 }
 
 /** @see RFC 5280 section 4.1.2.4: RDNSequence ::= SEQUENCE OF SET OF SEQUENCE { type, value }. */
@@ -32,11 +32,11 @@ export function readName(reader: DerReader): Name {
     const members: string[] = []
     while (!rdn.done) {
       const attribute = rdn.open(TAG.sequence)
-      const oid = decodeOid(attribute.content(TAG.oid))
+      const type = typeOf(attribute.content(TAG.oid))
       const value = readText(attribute)
       attribute.end()
-      if (oid === '2.5.4.3') commonNames.push(value)
-      members.push(`${SHORT[oid] ?? oid}=${escapeValue(value)}`)
+      if (type === 'CN') commonNames.push(value)
+      members.push(`${type}=${escapeValue(value)}`)
     }
     if (members.length === 0) throw new AttestError('CERTIFICATE_MALFORMED', 'empty relative distinguished name', { at: rdns.place })
     parts.push(members.join('+'))
@@ -51,22 +51,17 @@ function readText(attribute: DerReader): string {
     throw new AttestError('CERTIFICATE_MALFORMED', 'name is not UTF8String, PrintableString or IA5String', { at: attribute.placeAt(start) })
   }
   const bytes = attribute.content(tag)
-  if (tag !== TAG.utf8String && bytes.some((b) => b >= 0x80))
+  if (tag !== TAG.utf8String && !isAscii(bytes))
     throw new AttestError('CERTIFICATE_MALFORMED', 'name is not ASCII', { at: attribute.placeAt(start) })
   const text = fromUtf8(bytes)
-  if (text.length > 256 || hasControl(text))
+  if (text.length > 256 || CONTROL.test(text))
     throw new AttestError('CERTIFICATE_MALFORMED', 'name is too long or has control characters', { at: attribute.placeAt(start) })
   return text
 }
 
-function hasControl(text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    if (unit < 0x20 || (unit >= 0x7f && unit < 0xa0)) return true
-  }
-  return false
-}
+const CONTROL = /\p{Cc}/u
+const SPECIAL = /[\\,+"<>;=]/
 
 function escapeValue(value: string): string {
-  return value.replace(/[\\,+"<>;=]/g, (c) => `\\${c}`)
+  return SPECIAL.test(value) ? value.replace(/[\\,+"<>;=]/g, (c) => `\\${c}`) : value
 }

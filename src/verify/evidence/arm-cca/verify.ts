@@ -73,7 +73,7 @@ async function verifyPsa(input: CcaInput): Promise<CcaResult> {
 async function realmSignatureCheck({ realm }: CcaToken, cache: VerifyCache): Promise<Check> {
   const { message, claims } = realm
   const spki = claims.profile === null ? spkiOfUncompressedPoint(claims.publicKey, KEY) : spkiOfCoseKey(claims.publicKey, KEY)
-  const spkiSha256 = toHex(await crypto.digest('SHA-256', spki))
+  const spkiSha256 = await crypto.digestHex('SHA-256', spki)
   const holds = await isSignedWith(message, { spki, spkiSha256 }, cache)
   return check('signature.realm', holds, `${message.algorithm} by the realm attestation key`, holds ? 'verifies' : 'does not verify')
 }

@@ -50,7 +50,8 @@ export function checkStatus(
   if (evaluation === null || info === null || identity === null) return unknown(rule, want, NO_DOCUMENTS)
   const { status, current } = evaluation
   const isFine = status === 'UpToDate' && (current === null || current === status)
-  return judgeStatus(status, current, advisoriesOf(evaluation), isFine ? [] : explainTcb(svns, info, identity), requirements)
+  const [advisoryIds, shortfalls] = isFine ? [[], []] : [advisoriesOf(evaluation), explainTcb(svns, info, identity)]
+  return judgeStatus(status, current, advisoryIds, shortfalls, requirements)
 }
 
 /** The same question once more, of what a quote that verified was found to be: as many policies ask it as must hold. */

@@ -80,7 +80,7 @@ async function readDocument(text: string, value: JsonValue, signature: JsonValue
     throw new AttestError('DOCUMENT_INVALID', `signature is not hexadecimal of ${SIGNATURE_SIZE} bytes`, { at })
   }
   const signed = fromHex(signature)
-  return { ...read, sha256: toHex(await crypto.digest('SHA-256', concat(body, signed))), body, signature: signed }
+  return { ...read, sha256: await crypto.digestHex('SHA-256', concat(body, signed)), body, signature: signed }
 }
 
 function readContent(value: JsonValue, at: string): Content | null {

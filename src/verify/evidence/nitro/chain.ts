@@ -1,5 +1,5 @@
+import { isPointOn } from '../../crypto/ec-spki.ts'
 import { type Certificate, OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../formats/x509.ts'
-import { isP384Key } from '../../formats/x509-algorithm.ts'
 import type { Anchor } from '../../trust/anchor.ts'
 import { AWS_NITRO_ROOT, AWS_NITRO_ROOT_SHA256 } from '../../trust/aws.ts'
 import type { Check } from '../../verdict.ts'
@@ -95,7 +95,7 @@ function isFitLeaf(leaf: Certificate): boolean {
 }
 
 function usesP384({ signatureScheme, spki }: Certificate): boolean {
-  return signatureScheme === 'ecdsa-p384-sha384' && isP384Key(spki)
+  return signatureScheme === 'ecdsa-p384-sha384' && isPointOn('P-384', spki)
 }
 
 /** The form tells an enclave from a whole instance, whose documents come from the same root; the leaf's name repeats it. */

@@ -1,5 +1,5 @@
+import { isPointOn } from '../../crypto/ec-spki.ts'
 import { OID_BASIC_CONSTRAINTS, OID_KEY_USAGE, unknownCritical } from '../../formats/x509.ts'
-import { isP384Key } from '../../formats/x509-algorithm.ts'
 import { isAuthority } from '../authority.ts'
 import { remember, type VerifyCache } from '../cache.ts'
 import type { KnownCertificate } from '../collateral.ts'
@@ -83,7 +83,7 @@ async function findBreak(certificates: readonly KnownCertificate[], cache: Verif
 /** @param below - Number of certificates below this one; the leaf does not count for path lengths (RFC 5280 section 4.2.1.9). */
 function faultOf(certificate: KnownCertificate, issuer: KnownCertificate, below: number): string | null {
   if (certificate.issuer.text !== issuer.subject.text) return `is not issued by ${issuer.subject.commonName}`
-  if (certificate.signatureScheme !== SCHEME || !isP384Key(certificate.spki)) return 'is not ECDSA P-384 with SHA-384'
+  if (certificate.signatureScheme !== SCHEME || !isPointOn('P-384', certificate.spki)) return 'is not ECDSA P-384 with SHA-384'
   if (below === 0) return isEndEntity(certificate) ? null : 'is no signer of data'
   if (!isAuthority(certificate)) return 'may not sign certificates'
   const { pathLength } = certificate.basicConstraints ?? { pathLength: null }

@@ -15,6 +15,7 @@ import { type Comparison, checkComparison, compareMeasurements } from './compare
 import { type DeviceKind, OPAQUE_DATA_VERSION } from './layout.ts'
 import { type Answer, checkOcsp, type Questioned } from './ocsp.ts'
 import { type DeviceReport, parseDeviceReport } from './parse.ts'
+import { roomOf } from './path.ts'
 import { checkRim, chooseRim, isUsable, type RimFacts, type RimSource } from './rim/verify.ts'
 import type { NvidiaRoots } from './roots.ts'
 
@@ -148,14 +149,24 @@ async function findChain(
   report: DeviceReport,
   { certificates, collateral, roots, cache }: DeviceInput,
 ): Promise<{ readonly chain: DeviceChain | null; readonly signed: boolean }> {
-  const given = collateral.chains.map((c) => c.certificates).filter((c) => c.some(isDeviceCertificate))
-  const candidates = certificates === null ? given.slice(0, MAX_CHAINS) : [certificates]
+  const candidates = certificates === null ? chainsIn(collateral, cache) : [certificates]
   for (const candidate of candidates) {
     if (await isReportSigned(report, candidate[0], cache))
       return { chain: await establishChain(candidate, roots.device, cache), signed: true }
   }
   const [first] = candidates
   return { chain: first === undefined ? null : await establishChain(first, roots.device, cache), signed: false }
+}
+
+/** Names are looked at once per collateral: a warm verifier would spend more on them than on anything but the signature. */
+function chainsIn({ id, chains }: Collateral, cache: VerifyCache): readonly (readonly KnownCertificate[])[] {
+  const key = `nvidia-chains:${id}`
+  const known = cache.get(key)
+  if (known !== undefined) return known as readonly (readonly KnownCertificate[])[]
+  const ofDevices = chains.map((c) => c.certificates).filter((c) => c.some(isDeviceCertificate))
+  const found = ofDevices.slice(0, MAX_CHAINS)
+  cache.set(key, found, roomOf(found.flat()))
+  return found
 }
 
 async function isReportSigned(report: DeviceReport, leaf: KnownCertificate | undefined, cache: VerifyCache): Promise<boolean> {

@@ -7,7 +7,6 @@ import type { VerifyCache } from '../cache.ts'
 import type { Collateral, KnownCertificate } from '../collateral.ts'
 import { isSignedBy } from '../signed-by.ts'
 import { type Window, windowOf } from '../windows.ts'
-import { describeVek, type VekFields } from './claims.ts'
 import { productOf } from './layout.ts'
 import type { SnpReport } from './parse.ts'
 import { parseVek, type Vek, vekKindOf } from './vek.ts'
@@ -31,10 +30,9 @@ export function snpRoots(simulated: readonly Anchor[]): readonly SnpRoot[] {
   return [...VENDOR_ROOTS, ...strangers.map((ark) => ({ ark, intermediates: [], simulated: true }))]
 }
 
-/** What a VEK certificate says, for programs and as JSON. */
+/** What a VEK certificate says. */
 interface ReadVek {
   readonly vek: Vek | AttestError
-  readonly fields: VekFields
   readonly window: Window
 }
 
@@ -103,8 +101,7 @@ function readVek(certificate: KnownCertificate, cache: VerifyCache): ReadVek {
   const key = `vek:${certificate.sha256}`
   const known = cache.get(key)
   if (known !== undefined) return known as ReadVek
-  const vek = tryParseVek(certificate)
-  const read = { vek, fields: describeVek(certificate, vek), window: windowOf(certificate.notBefore, certificate.notAfter) }
+  const read = { vek: tryParseVek(certificate), window: windowOf(certificate.notBefore, certificate.notAfter) }
   cache.set(key, read, certificate.raw.length)
   return read
 }

@@ -1,8 +1,8 @@
 import { concat, equal, fromUtf8, toHex } from '../../bytes/bytes.ts'
+import { isPointOn } from '../../crypto/ec-spki.ts'
 import { AttestError } from '../../errors.ts'
 import { assertDer, DerReader, TAG } from '../../formats/der.ts'
 import { type Certificate, unknownCritical } from '../../formats/x509.ts'
-import { isP384Key } from '../../formats/x509-algorithm.ts'
 import type { AmdProduct } from '../../trust/amd.ts'
 import type { SigningKey } from './layout.ts'
 
@@ -85,7 +85,7 @@ export function parseVek(certificate: Certificate): Vek {
   const kind = vekKindOf(certificate)
   if (kind === null) throw malformed(`subject is ${certificate.subject.commonName}, want SEV-VCEK or SEV-VLEK`, at)
   const product = productByIssuer(certificate, kind)
-  if (!isP384Key(certificate.spki)) throw malformed('key is not an uncompressed P-384 point', at)
+  if (!isPointOn('P-384', certificate.spki)) throw malformed('key is not an uncompressed P-384 point', at)
   if (certificate.basicConstraints?.ca === true) throw malformed('is a certificate authority', at)
   const critical = unknownCritical(certificate.extensions, [])
   if (critical.length > 0) throw malformed(`critical extension ${critical.join(', ')}`, at)

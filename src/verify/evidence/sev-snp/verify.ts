@@ -12,7 +12,7 @@ import { checkCertificateWindow } from '../windows.ts'
 import { appraiseReport } from './appraise.ts'
 import { appraiseSnp } from './appraise-claims.ts'
 import { findChain, hasChipId, type SnpChain, type SnpRoot } from './chain.ts'
-import { claimsOf, describeReport, productFor, type SnpClaims, type SnpParsed } from './claims.ts'
+import { claimsOf, describeReport, describeVek, productFor, type SnpClaims, type SnpParsed } from './claims.ts'
 import { cpuidText, productOf, readTcb, tcbLayout, tcbText } from './layout.ts'
 import { parseReport, type SnpReport } from './parse.ts'
 import type { SnpRequirements } from './requirements.ts'
@@ -94,7 +94,7 @@ export async function verifyReport(input: SnpInput): Promise<SnpResult> {
 }
 
 function describe(report: SnpReport, chain: SnpChain | null): SnpParsed {
-  return { ...describeReport(report, vekOf(chain)), vek: chain?.fields ?? null }
+  return { ...describeReport(report, vekOf(chain)), vek: chain === null ? null : describeVek(chain.certificate, chain.vek) }
 }
 
 function vekOf(chain: SnpChain | null): Vek | null {

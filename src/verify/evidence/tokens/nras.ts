@@ -135,7 +135,7 @@ async function digestCheck(named: JsonFields, submodules: DetachedEat['submodule
   const missing = named.names.find((name) => !submodules.some(([other]) => other === name))
   if (missing !== undefined) return check('signature.digests', false, want, `${missing} is missing`)
   for (const [name, jwt] of submodules) {
-    const digest = toHex(await crypto.digest('SHA-256', utf8(jwt.text)))
+    const digest = await crypto.digestHex('SHA-256', utf8(jwt.text))
     if (!named.has(name) || digestOf(named.value(name)) !== digest)
       return check('signature.digests', false, want, `${name} is not the one that was named`)
   }

@@ -1,5 +1,4 @@
 import { crypto } from '#crypto'
-import { toHex } from '../../bytes/bytes.ts'
 import { AttestError } from '../../errors.ts'
 import { assertDer, DerReader, TAG } from '../../formats/der.ts'
 import { type KeyKind, kindOfSpki } from '../../formats/spki.ts'
@@ -38,7 +37,7 @@ const WANTED: readonly ObjectAttribute[] = ['fixedTPM', 'fixedParent', 'sensitiv
 export async function attestationKey(spki: Uint8Array, tpmPublic: TpmPublic | null): Promise<AttestationKey> {
   const kind = kindOfSpki(spki, 'tpm.ak')
   if (kind === null) throw new AttestError('EVIDENCE_UNSUPPORTED', 'attestation key is not RSA, P-256 or P-384', { at: 'tpm.ak' })
-  return { kind, spki, spkiSha256: toHex(await crypto.digest('SHA-256', spki)), tpmPublic }
+  return { kind, spki, spkiSha256: await crypto.digestHex('SHA-256', spki), tpmPublic }
 }
 
 /** Certificates of attestation keys among the collateral: every signature is tried under each. */

@@ -57,6 +57,6 @@ export function signatureScheme(kind: KeyKind, scheme: SchemeName, { digest }: T
   if (digest === 'SHA-1') return null
   if (kind === 'rsa') return scheme === 'ecdsa' ? null : `${RSA_SCHEMES[scheme]}-${RSA_HASHES[digest]}`
   if (scheme !== 'ecdsa') return null
-  if (kind === 'p256') return digest === 'SHA-256' ? 'ecdsa-p256-sha256' : null
+  if (kind === 'P-256') return digest === 'SHA-256' ? 'ecdsa-p256-sha256' : null
   return digest === 'SHA-384' ? 'ecdsa-p384-sha384' : null
 }

@@ -40,7 +40,7 @@ const MAX_SIZE = 1024
 /** Exponent zero stands for 2^16 + 1 (part 2, section 12.2.3.5). */
 const DEFAULT_EXPONENT = 65537
 const KDF_SCHEMES: readonly number[] = [0x0007, 0x0020, 0x0021, 0x0022]
-const CURVES: Readonly<Record<number, 'p256' | 'p384'>> = { 3: 'p256', 4: 'p384' }
+const CURVES: Readonly<Record<number, 'P-256' | 'P-384'>> = { 3: 'P-256', 4: 'P-384' }
 
 /** True for bytes that begin as the public area of an RSA or ECC key, with or without a TPM2B size in front. */
 export function looksLikePublic(bytes: Uint8Array): boolean {

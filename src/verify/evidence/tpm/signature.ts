@@ -46,7 +46,7 @@ export function parseSignature(input: Uint8Array): TpmSignature {
   return { scheme, hash, parts }
 }
 
-const SCALAR_SIZE = { p256: 32, p384: 48 } as const
+const SCALAR_SIZE = { 'P-256': 32, 'P-384': 48 } as const
 
 /**
  * The signature in the form that the crypto backend takes.

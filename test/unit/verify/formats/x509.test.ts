@@ -11,13 +11,13 @@ import {
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { concat, toHex } from '../../../../src/verify/bytes/bytes.ts'
+import { isPointOn } from '../../../../src/verify/crypto/ec-spki.ts'
 import { AttestError } from '../../../../src/verify/errors.ts'
 import { isAuthority } from '../../../../src/verify/evidence/authority.ts'
 import { createVerifyCache } from '../../../../src/verify/evidence/cache.ts'
 import { knownCertificate } from '../../../../src/verify/evidence/collateral.ts'
 import { isSignedBy } from '../../../../src/verify/evidence/signed-by.ts'
 import { parseCertificate, unknownCritical } from '../../../../src/verify/formats/x509.ts'
-import { isP384Key } from '../../../../src/verify/formats/x509-algorithm.ts'
 import { outcomeOf } from '../../../support/outcome.ts'
 import { simulatedPlatform } from '../../../support/simulated-platform.ts'
 
@@ -183,8 +183,8 @@ describe('a P-384 key', () => {
   }
 
   it('has one accepted encoding', () => {
-    expect(isP384Key(spkiOf('P-384'))).toBe(true)
-    expect(isP384Key(spkiOf('P-256'))).toBe(false)
-    expect(isP384Key(spkiOf('P-384', 'compressed'))).toBe(false)
+    expect(isPointOn('P-384', spkiOf('P-384'))).toBe(true)
+    expect(isPointOn('P-384', spkiOf('P-256'))).toBe(false)
+    expect(isPointOn('P-384', spkiOf('P-384', 'compressed'))).toBe(false)
   })
 })

@@ -134,8 +134,8 @@ describe('companions', () => {
 describe('public keys', () => {
   it('have one encoding each', async () => {
     expect(kindOfSpki(rsa.spki, 'key')).toBe('rsa')
-    expect(kindOfSpki(p256.spki, 'key')).toBe('p256')
-    expect(kindOfSpki(p384.spki, 'key')).toBe('p384')
+    expect(kindOfSpki(p256.spki, 'key')).toBe('P-256')
+    expect(kindOfSpki(p384.spki, 'key')).toBe('P-384')
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), async (bytes) => void (await outcomeOf(() => kindOfSpki(bytes, 'key')))),
     )
