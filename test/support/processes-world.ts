@@ -23,7 +23,7 @@ import {
   sealDataset,
 } from '../../src/client/index.ts'
 import { simulatedMeasurement } from '../../src/host/index.ts'
-import { sevSnpTee } from '../../src/sim/index.ts'
+import { createSimulatedGpus, sevSnpTee } from '../../src/sim/index.ts'
 import { toHex } from '../../src/verify/bytes/bytes.ts'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 import { DIST, REPO, Service } from './processes.ts'
@@ -39,6 +39,8 @@ export interface WorldOptions {
   /** Path of the plaintext. */
   readonly data?: string
   readonly limits?: Readonly<Record<string, number>>
+  /** Simulated GPUs of the host. */
+  readonly gpus?: number
 }
 
 /** Gateway and host as processes of their own, an owner with a sealed dataset and a grant. SIMULATED evidence. */
@@ -80,7 +82,7 @@ export class World {
 
   static async #startIn(root: string, options: WorldOptions, services: Service[]): Promise<World> {
     const folder = (name: string): string => join(root, name)
-    const address = await makeFolders(root, options.limits ?? {})
+    const address = await makeFolders(root, options.limits ?? {}, options.gpus ?? 0)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
     const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim'], folder('host.log'))
     services.push(gateway, host)
@@ -164,7 +166,7 @@ async function attestedHost(client: Client): Promise<void> {
 }
 
 /** @returns the gateway's address. */
-async function makeFolders(root: string, limits: Readonly<Record<string, number>>): Promise<string> {
+async function makeFolders(root: string, limits: Readonly<Record<string, number>>, gpus: number): Promise<string> {
   const [gateway, owner, host] = [join(root, 'gw'), join(root, 'owner'), join(root, 'host')]
   const address = `127.0.0.1:${await freePort()}`
   const at = new Date()
@@ -172,7 +174,7 @@ async function makeFolders(root: string, limits: Readonly<Record<string, number>
   await createIdentityFolder({ gateway, folder: owner, role: 'client', name: 'alice', rsa: false, at })
   await createIdentityFolder({ gateway, folder: host, role: 'host', name: 'host1', rsa: false, at })
   await createOwner({ folder: owner, trust: join(gateway, 'trust.json'), suite: 'MLKEM768-X25519,HKDF-SHA256,AES-256-GCM' })
-  const { rootPath } = await createSimulatedHost(host, sevSnpTee(platform))
+  const { rootPath } = await createSimulatedHost(host, sevSnpTee(platform), gpus === 0 ? null : await createSimulatedGpus(gpus, at))
   for (const target of [gateway, owner]) await addTrust(target, { from: null, simulatedRoots: [rootPath], owners: [] })
   const configPath = join(gateway, 'gateway.json')
   const config = JSON.parse(readFileSync(configPath, 'utf8')) as object

@@ -13,10 +13,17 @@ export function requestOf(
     inputs = {},
     limits = {},
     ...rest
-  }: { argv?: string[]; env?: Record<string, string>; jobId?: string; inputs?: Record<string, Uint8Array>; limits?: Partial<Limits> } = {},
+  }: {
+    argv?: string[]
+    env?: Record<string, string>
+    jobId?: string
+    gpus?: readonly string[]
+    inputs?: Record<string, Uint8Array>
+    limits?: Partial<Limits>
+  } = {},
 ): RunRequest {
   const files = Object.entries(inputs).map(([name, bytes]) => ({ name, size: bytes.length, read: () => [bytes] }))
-  return { jobId: 'AAAAAAAAAAAAAAAAAAAAAA', argv: [], env: {}, ...rest, image, limits: { ...LIMITS, ...limits }, inputs: files }
+  return { jobId: 'AAAAAAAAAAAAAAAAAAAAAA', argv: [], env: {}, gpus: [], ...rest, image, limits: { ...LIMITS, ...limits }, inputs: files }
 }
 
 /** What a test wants to know of an outcome; the outcome itself is released. */

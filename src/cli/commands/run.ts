@@ -17,6 +17,9 @@ interface RunOptions {
   readonly time: number
   readonly memory: number
   readonly output: number
+  readonly gpus: number
+  readonly gpuModel?: string
+  readonly tee: readonly string[]
   readonly out?: string
   readonly receipt?: string
 }
@@ -37,6 +40,9 @@ export function register(program: Command): void {
     .option('--time <duration>', 'time limit', parseDuration, 60)
     .option('--memory <size>', 'memory limit', parseSize, 256 * 1024 * 1024)
     .option('--output <size>', 'limit of what it may write', parseSize, 64 * 1024 * 1024)
+    .option('--gpus <n>', 'attested GPUs that the job is given', parseGpuCount, 0)
+    .option('--gpu-model <chip>', 'chip of these GPUs as NVIDIA certifies it, such as GH100')
+    .option('--tee <tee>', 'kind of TEE, such as sev-snp or tdx (default: what the policies let pass); may be repeated', collect, [])
     .option('--out <folder>', 'folder to make for the results (default: they stay sealed at the gateway)')
     .option('--receipt <file>', 'where to keep the receipt (default: JOB.sealgate-receipt.json)')
     .addOption(folderOption())
@@ -71,6 +77,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       inputs: options.input.map(([name, dataset]) => ({ name, dataset })),
       purpose: options.purpose,
       limits: { timeMs: options.time * 1000, memoryBytes: options.memory, outputBytes: options.output, pids: 64, cpuMillis: 1000 },
+      machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee },
       grants: options.grant,
       folder: options.out ?? null,
       signal,
@@ -99,6 +106,11 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
     )
     return exitCodeOfOutcome(report.receipt)
   })
+}
+
+function parseGpuCount(text: string): number {
+  if (!/^\d{1,2}$/.test(text) || Number(text) > 64) throw new AttestError('USAGE', `--gpus ${text.slice(0, 20)}: want 0 to 64`)
+  return Number(text)
 }
 
 /** One image per runner may be meant: a container is preferred where an attested host has an engine. */

@@ -7,6 +7,18 @@ import { digestOf } from '../grants.ts'
 import type { KeptDataset } from '../keyring.ts'
 import { type Owner, random } from '../owner.ts'
 
+/** What the machine must prove. */
+export interface MachineDemands {
+  /** Attested GPUs that the job is given. */
+  readonly gpus: number
+  /** Chip of these GPUs as NVIDIA's certificates name it, such as `GH100`; null for any. */
+  readonly gpuModel: string | null
+  /** Kinds of TEE; empty for any that the policies let pass. */
+  readonly tees: readonly string[]
+}
+
+export const ANY_MACHINE: MachineDemands = { gpus: 0, gpuModel: null, tees: [] }
+
 /** What a submitter chooses; the rest of the contract follows. */
 export interface JobTerms {
   readonly image: ImageRef
@@ -16,6 +28,7 @@ export interface JobTerms {
   readonly inputs: readonly { readonly name: string; readonly dataset: KeptDataset }[]
   readonly purpose: string
   readonly limits: Limits
+  readonly machine: MachineDemands
   /** SHA-256 of each policy that the grants name. */
   readonly policies: readonly string[]
   /** Empty: the owner's own recipient key. */
@@ -55,8 +68,14 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
     purpose: terms.purpose,
     isolation: terms.image.runner === 'docker' ? 'sealgate-container-v1' : 'sealgate-wasm-v1',
     limits: terms.limits,
-    resources: { gpus: 0 },
-    constraints: { tees: [], gpuModel: null, region: null, maxLatencyMs: null, maxPricePerHour: null },
+    resources: { gpus: terms.machine.gpus },
+    constraints: {
+      tees: [...new Set(terms.machine.tees)].sort(),
+      gpuModel: terms.machine.gpuModel,
+      region: null,
+      maxLatencyMs: null,
+      maxPricePerHour: null,
+    },
     exclusive: 'host',
     release: 'direct',
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),

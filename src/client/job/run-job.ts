@@ -13,7 +13,7 @@ import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
 import { checkEvidence, describeFailures, type TrustedEnclave } from './check-evidence.ts'
 import { chooseGrants } from './choose-grants.ts'
-import { DEFAULT_LIMITS, type SignedContract, signContract } from './contract.ts'
+import { ANY_MACHINE, DEFAULT_LIMITS, type MachineDemands, type SignedContract, signContract } from './contract.ts'
 import { type CheckedReceipt, checkReceipt } from './receipt.ts'
 import { type LoggedIntent, logIntent, type ReleasePlan, releaseKeys } from './release.ts'
 import { fetchResults, type OpenedResults } from './results.ts'
@@ -40,6 +40,8 @@ export interface JobRequest {
   readonly inputs: readonly { readonly name: string; readonly dataset: string }[]
   readonly purpose: string
   readonly limits?: Limits
+  /** Default {@link ANY_MACHINE}. */
+  readonly machine?: MachineDemands
   /** Grant digests; empty: the client looks for one. */
   readonly grants: readonly string[]
   /** Folder to make for the results; null leaves them at the gateway. */
@@ -82,6 +84,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     inputs,
     purpose: request.purpose,
     limits: request.limits ?? DEFAULT_LIMITS,
+    machine: request.machine ?? ANY_MACHINE,
     policies: grants.map((g) => g.grant.policy),
     recipients: [],
   }

@@ -248,7 +248,8 @@ export class Agent {
     const { attester, devices, logger, memoryBytes, runner } = this.#means
     const { jobId } = taken.offer
     try {
-      const gpus = (await devices?.count()) ?? 0
+      // A WebAssembly module cannot be given a real one.
+      const gpus = runner.kind === 'wasm' && devices?.simulated === false ? 0 : ((await devices?.count()) ?? 0)
       const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, gpus, memoryBytes })
       taken.job = await Job.begin(checked, this.#jobMeans(jobId))
       logger.info({ jobId }, 'job begun')

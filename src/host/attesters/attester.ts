@@ -47,6 +47,8 @@ export interface DeviceAttester {
   readonly simulated: boolean
   /** How many devices there are now. @throws AttestError `ATTESTER_UNAVAILABLE`. */
   count(): Promise<number>
+  /** What a container engine calls the devices, in the order of the evidence. Empty where there is nothing to hand over: simulated ones. */
+  engineIds(): Promise<readonly string[]>
   /**
    * @param nonces - 32 bytes for each device, in the order of the machine.
    * @throws AttestError `ATTESTER_UNAVAILABLE`, also when there are not as many devices as nonces.

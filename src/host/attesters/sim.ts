@@ -18,6 +18,7 @@ export function simulatedDevices({ count, endorsements, attest }: SimulatedGpus)
     endorsements,
     simulated: true,
     count: () => Promise.resolve(count),
+    engineIds: () => Promise.resolve([]),
     async attestDevices(nonces) {
       if (nonces.length !== count) throw new AttestError('ATTESTER_UNAVAILABLE', `${count} GPUs for ${nonces.length} nonces`, { at: 'sim' })
       return attest(nonces)

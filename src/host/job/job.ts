@@ -204,12 +204,24 @@ export class Job {
       const read = (): AsyncIterable<Uint8Array> => openInput(input, header.bytes, dek, transfers, this.#abort.signal)
       return { name: input.name, size: header.document.plaintextSize, read }
     })
-    const { image, argv, env, limits, jobId } = contract
+    const { image, argv, env, limits, jobId, resources } = contract
     try {
-      return await runner.run({ jobId, image, argv, env, limits, inputs }, this.#abort.signal)
+      const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
+      return await runner.run({ jobId, image, argv, env, limits, inputs, gpus }, this.#abort.signal)
     } finally {
       for (const dek of opened.values()) dek.wipe()
     }
+  }
+
+  /** The first ones of those that gave evidence for this job. None where they are simulated. */
+  async #gpuIds(wanted: number): Promise<readonly string[]> {
+    const { devices } = this.#means
+    if (devices?.simulated) return []
+    const ids = (await devices?.engineIds()) ?? []
+    const attested = this.#collected.bundle.devices.filter(({ type }) => type === 'gpu').length
+    if (ids.length < wanted || ids.length !== attested)
+      throw new AttestError('NO_HOST', `${ids.length} GPUs are here now, ${attested} gave evidence`)
+    return ids.slice(0, wanted)
   }
 
   /** Seals what the run left, in success and failure alike, and erases it. */

@@ -34,7 +34,7 @@ export interface CheckedOffer {
 export interface Capacity {
   readonly runner: RunnerKind
   readonly tee: string
-  /** GPUs that give evidence. */
+  /** GPUs that give evidence and that a job can be given. Their models are for those who verify the evidence. */
   readonly gpus: number
   readonly memoryBytes: number
 }
@@ -62,7 +62,7 @@ export async function checkOffer(offer: Offer, capacity: Capacity): Promise<Chec
   if (contract.limits.memoryBytes > capacity.memoryBytes) {
     throw new AttestError('LIMIT_EXCEEDED', `this host has ${capacity.memoryBytes} bytes of memory`, { at: 'contract.limits' })
   }
-  const unmet = constraintChecks(contract, capacity).find((c) => c.outcome !== 'pass')
+  const unmet = constraintChecks(contract, { ...capacity, gpuModels: null }).find((c) => c.outcome !== 'pass')
   if (unmet !== undefined) throw new AttestError('NO_HOST', `want ${unmet.want}, got ${unmet.got}`, { at: unmet.rule })
   return { offer, contract, job, submitter: signer, nonce: await jobNonce(job, nonces, offer.checkpoint) }
 }

@@ -1,4 +1,4 @@
-import type { ContainerCreateOptions } from 'dockerode'
+import type { ContainerCreateOptions, DeviceRequest } from 'dockerode'
 import type { ContainerProfile } from './profiles.ts'
 import type { RunRequest } from './types.ts'
 
@@ -45,9 +45,15 @@ export function containerOptions(profile: ContainerProfile, request: RunRequest,
       MemorySwap: profile.memoryBytes + profile.swapBytes,
       NanoCpus: profile.cpuMillis * 1_000_000,
       PidsLimit: profile.pids,
+      DeviceRequests: request.gpus.length === 0 ? [] : [gpuRequest(request.gpus)],
       Ulimits: [{ Name: 'core', Soft: profile.coreBytes, Hard: profile.coreBytes }],
       Tmpfs: { [profile.scratch.target]: `${profile.scratch.options},size=${profile.scratch.bytes},mode=1777` },
       Mounts: [bind(place.in, profile.input.target, true), bind(place.out, profile.output.target, false)],
     },
   }
+}
+
+/** The NVIDIA container runtime hands over these GPUs and no other, for computing. */
+function gpuRequest(ids: readonly string[]): DeviceRequest {
+  return { Driver: 'nvidia', DeviceIDs: [...ids], Capabilities: [['gpu', 'compute', 'utility']] }
 }

@@ -122,7 +122,12 @@ class DockerRunner implements Runner {
 
   async #runIn(workspace: Workspace, request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
     const storage = { input: workspace.in.storage, output: workspace.out.storage, cap: workspace.out.cap }
-    const profile = containerProfile(request.limits, { user: workloadUser(), cpus: this.#engine.cpus, storage })
+    const profile = containerProfile(request.limits, {
+      user: workloadUser(),
+      cpus: this.#engine.cpus,
+      gpus: request.gpus.length,
+      storage,
+    })
     const deadline = Math.ceil(Date.now() / 1000 + request.limits.timeMs / 1000) + ORPHAN_SECONDS
     const labels = { [LABEL.owner]: this.#setup.owner, [LABEL.job]: request.jobId, [LABEL.deadline]: String(deadline) }
     const place = { image: request.image.digest, in: workspace.in.path, out: workspace.out.path, labels }

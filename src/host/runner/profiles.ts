@@ -39,6 +39,8 @@ export interface ContainerProfile {
   readonly swapBytes: 0
   readonly cpuMillis: number
   readonly pids: number
+  /** GPUs that it is given. */
+  readonly gpus: number
   readonly timeMs: number
   readonly input: { readonly target: '/in'; readonly mode: 'ro'; readonly storage: MemoryStorage }
   readonly output: {
@@ -91,6 +93,7 @@ export type IsolationProfile = ContainerProfile | WasmProfile
 
 /** What the machine decides about a container: everything else follows from the contract's limits. */
 export interface ContainerFacts {
+  readonly gpus: number
   readonly user: string
   readonly cpus: number
   readonly storage: { readonly input: MemoryStorage; readonly output: MemoryStorage; readonly cap: CapEnforcement }
@@ -116,6 +119,7 @@ export function containerProfile(limits: Limits, facts: ContainerFacts): Contain
     swapBytes: 0,
     cpuMillis: Math.min(limits.cpuMillis, facts.cpus * 1000),
     pids: limits.pids,
+    gpus: facts.gpus,
     timeMs: limits.timeMs,
     input: { target: '/in', mode: 'ro', storage: facts.storage.input },
     output: {

@@ -11,6 +11,9 @@ const LEAST: Record<RunnerKind, Limits> = {
   wasm: { timeMs: 1, memoryBytes: MiB, outputBytes: 1, pids: 1, cpuMillis: 1 },
 }
 
+/** As NVML and the NVIDIA container runtime write it. Anything else, `all` for one, could mean devices that gave no evidence. */
+const GPU_ID = /^GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
 /** Longest delay of a timer here (2^31 - 1 ms, about 24 days). */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
@@ -30,6 +33,8 @@ export function checkRequest(runner: RunnerKind, request: RunRequest): void {
   if (request.limits.timeMs > MAX_TIMER_MS) throw invalid('contract.limits.timeMs', `want at most ${MAX_TIMER_MS}`)
   const words = [...request.argv, ...Object.values(request.env)]
   if (words.some((w) => w.includes('\0') || !w.isWellFormed())) throw invalid('contract.argv', 'arguments and variables must be text')
+  if (runner === 'wasm' && request.gpus.length > 0) throw invalid('contract.resources', 'a WebAssembly module cannot be given a GPU')
+  if (request.gpus.some((id) => !GPU_ID.test(id))) throw new AttestError('INTERNAL', 'a GPU without a UUID')
   const names = new Set<string>()
   for (const { name, size } of request.inputs) {
     const fits = fileNameField.safeParse(name).success && Number.isSafeInteger(size) && size >= 0

@@ -24,6 +24,8 @@ export interface RunRequest {
   readonly env: { readonly [name: string]: string }
   readonly limits: Limits
   readonly inputs: readonly RunInput[]
+  /** GPUs by the name that the engine knows them by (UUID). Only such as gave evidence for this job. */
+  readonly gpus: readonly string[]
 }
 
 /** One file of /out, still in memory-backed storage. `read` may be called more than once, until the outcome is released. */

@@ -4,7 +4,7 @@ import type { Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
 import { listed } from './check.ts'
-import { countGpus } from './devices.ts'
+import { countGpus, gpuModels } from './devices.ts'
 import type { AppraisedClaims } from './policy.ts'
 
 const ISOLATION = { docker: 'sealgate-container-v1', wasm: 'sealgate-wasm-v1' } as const
@@ -59,17 +59,32 @@ function witnessing({ witnessing: demand }: Policy, witnesses: readonly string[]
   return [check('policy.witnessing', reached >= demand.k, `${demand.k} of ${oneOf(demand.keys)}`, `${reached} of them`)]
 }
 
+/** What evidence proves of a machine, as far as contracts make demands on it. */
+export interface ProvenMachine {
+  readonly tee: string
+  readonly gpus: number
+  /** Of each GPU; null before there is evidence of them: then nobody can say. */
+  readonly gpuModels: readonly (string | null)[] | null
+}
+
 /** What the submitter demanded of the machine (contract constraints), against what evidence proves. */
-export function constraintChecks(contract: Contract, proven: { readonly tee: string; readonly gpus: number }): readonly Check[] {
-  const { tees } = contract.constraints
-  const { gpus } = contract.resources
+export function constraintChecks(contract: Contract, { tee, gpus, gpuModels }: ProvenMachine): readonly Check[] {
+  const { tees, gpuModel } = contract.constraints
+  const wanted = contract.resources.gpus
   return [
-    ...(tees.length === 0 ? [] : [check('policy.contract-tee', tees.includes(proven.tee), oneOf(tees), proven.tee)]),
-    check('policy.contract-gpus', proven.gpus >= gpus, `${gpus} attested GPUs`, String(proven.gpus)),
+    ...(tees.length === 0 ? [] : [check('policy.contract-tee', tees.includes(tee), oneOf(tees), tee)]),
+    check('policy.contract-gpus', gpus >= wanted, `${wanted} attested GPUs`, String(gpus)),
+    ...(gpuModel === null || gpuModels === null ? [] : [checkModel(gpuModel, Math.max(1, wanted), gpuModels)]),
   ]
 }
 
+function checkModel(model: string, wanted: number, found: readonly (string | null)[]): Check {
+  const fits = found.filter((m) => m === model).length
+  const got = found.length === 0 ? 'no GPU' : listed(found.map((m) => m ?? 'unnamed'))
+  return check('policy.contract-gpu-model', fits >= wanted, `${wanted} of model ${model}`, got)
+}
+
 /** What of verified claims {@link constraintChecks} asks for. */
-export function provenOf({ tee, devices }: Pick<AppraisedClaims, 'tee' | 'devices'>): { readonly tee: string; readonly gpus: number } {
-  return { tee, gpus: countGpus(devices) }
+export function provenOf({ tee, devices }: Pick<AppraisedClaims, 'tee' | 'devices'>): ProvenMachine {
+  return { tee, gpus: countGpus(devices), gpuModels: gpuModels(devices) }
 }

@@ -11,6 +11,11 @@ export function countGpus(devices: readonly Pick<DeviceClaims, 'tee'>[]): number
   return devices.filter(({ tee }) => tee === 'nvidia-gpu').length
 }
 
+/** The chip of each GPU as its BROM certificate names it, such as `GH100`. */
+export function gpuModels(devices: readonly Pick<DeviceClaims, 'tee' | 'identity'>[]): readonly (string | null)[] {
+  return devices.filter(({ tee }) => tee === 'nvidia-gpu').map(({ identity }) => identity?.hwmodel?.split(' ')[0] ?? null)
+}
+
 /**
  * What a policy asks of the devices of verified evidence, each by its number. What the strict default refuses is asked again,
  * since evidence may have been verified for somebody who lets more pass.

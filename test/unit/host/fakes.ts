@@ -62,13 +62,16 @@ export const fakeAttester: Attester = {
   },
 }
 
-/** Devices whose reports begin with their nonce. */
+export const GPU_IDS: readonly string[] = Array.from({ length: 4 }, (_, i) => `GPU-0000000${i}-0000-0000-0000-000000000000`)
+
+/** Devices whose reports begin with their nonce: a GPU, a switch, a GPU, ... */
 export function fakeDevices(count: number): DeviceAttester {
   return {
     unattested: [],
     endorsements: [],
     simulated: false,
     count: () => Promise.resolve(count),
+    engineIds: () => Promise.resolve(Array.from({ length: count }, (_, i) => GPU_IDS[i] ?? '').filter((_, i) => i % 2 === 0)),
     attestDevices: (nonces) =>
       Promise.resolve(
         nonces.map((nonce, i) => ({
@@ -98,6 +101,8 @@ export class FakeRunner implements Runner {
   held = 0
   runs = 0
   prepared = 0
+  /** GPUs of each run. */
+  readonly given: (readonly string[])[] = []
   /** Fails before the workload is started. */
   failure: AttestError | null = null
   /** Resolved when a run has read its inputs; the workload waits for `proceed`. */
@@ -118,6 +123,7 @@ export class FakeRunner implements Runner {
     const inputs = new Map<string, Uint8Array>()
     for (const input of request.inputs) inputs.set(input.name, await readAll(input))
     this.runs++
+    this.given.push(request.gpus)
     this.onRunning()
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     await Promise.race([this.proceed, aborted])

@@ -76,6 +76,10 @@ export class NvmlGpus implements DeviceAttester {
     return facts
   }
 
+  async engineIds(): Promise<readonly string[]> {
+    return (await this.facts()).map(({ uuid }) => uuid)
+  }
+
   /** GPUs with confidential computing off have no report, so they do not count. */
   async count(): Promise<number> {
     return isConfidential(await this.state()) ? gpuCount(this.#nvml) : 0

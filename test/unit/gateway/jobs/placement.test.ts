@@ -50,6 +50,7 @@ describe('placement', () => {
     ['runs other images', { runners: ['docker'] }, {}, 'runs docker; the image needs wasm'],
     ['has another TEE than the contract wants', {}, { constraints: { ...none, tees: ['tdx'] } }, 'policy.contract-tee'],
     ['has too few GPUs', {}, { resources: { gpus: 1 } }, 'policy.contract-gpus'],
+    ['has no GPU of the model', {}, { constraints: { ...none, gpuModel: 'GH100' } }, 'policy.contract-gpu-model'],
     ['has a measurement that no policy lists', { claims: { ...claims, measurement: 'cd'.repeat(48) } }, {}, 'reference-values.measurement'],
     ['can be debugged', { claims: { ...claims, debug: true } }, {}, 'debug.off'],
     ['cannot prove where it stands', {}, { constraints: { ...none, region: 'eu-west' } }, 'constraint region eu-west is not proven'],

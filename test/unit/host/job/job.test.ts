@@ -6,6 +6,7 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { extract } from 'tar-stream'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { DeviceAttester } from '../../../../src/host/attesters/attester.ts'
 import { openDurableFiles } from '../../../../src/host/job/durable-files.ts'
 import { Job, type JobMeans } from '../../../../src/host/job/job.ts'
 import { checkOffer } from '../../../../src/host/job/offer.ts'
@@ -22,7 +23,7 @@ import { AttestError } from '../../../../src/verify/errors.ts'
 import { verifyGeneralJws } from '../../../../src/verify/formats/jws.ts'
 import { digestOf, submitterThumbprint } from '../../../support/job-documents.ts'
 import { testBytes } from '../../../support/keys.ts'
-import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, type Workload } from '../fakes.ts'
+import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene, type SceneChanges } from '../support.ts'
 
 const CANARY = 'CANARY-5f1e7c0a'
@@ -70,7 +71,7 @@ interface Stage {
   readonly sigKey: string
 }
 
-async function begin(of: Scene, workload: Workload = echo): Promise<Stage> {
+async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttester | null = null): Promise<Stage> {
   const runner = new FakeRunner(workload)
   const transfers = new FakeTransfers()
   const clock = new FakeClock()
@@ -87,6 +88,7 @@ async function begin(of: Scene, workload: Workload = echo): Promise<Stage> {
   })
   const means: JobMeans = {
     attester: fakeAttester,
+    devices,
     runner,
     transfers,
     outbox,
@@ -104,7 +106,7 @@ async function begin(of: Scene, workload: Workload = echo): Promise<Stage> {
     checkpoint: 'a checkpoint',
     kemSuite: DEFAULT_HPKE_SUITE,
   }
-  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 0, memoryBytes: 2 ** 40 }), means)
+  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 8, memoryBytes: 2 ** 40 }), means)
   const binding = parseBinding(job.evidence.binding)
   const attested: Attested = {
     job: of.job,
@@ -369,6 +371,36 @@ describe('a job that is refused', () => {
     expect(results).toBeNull()
     expect(predicate).toMatchObject({ type: 'execution', outcome: { kind: 'failed', code: 'INTERNAL' }, isolation: { runner: 'wasm' } })
     expect(logged).not.toContain(CANARY)
+  })
+})
+
+describe('a job that asks for GPUs', () => {
+  const run = async (wanted: number, devices: DeviceAttester | null) => {
+    const stage = await begin(await makeScene({ contract: { resources: { gpus: wanted } } }), echo, devices)
+    await release(stage)
+    return { ...(await outcomeOf(stage)), given: stage.runner.given }
+  }
+
+  it('is given as many of those that gave evidence', async () => {
+    expect((await run(1, fakeDevices(3))).given).toEqual([[GPU_IDS[0]]])
+    expect((await run(2, fakeDevices(3))).given).toEqual([[GPU_IDS[0], GPU_IDS[2]]])
+  })
+
+  it('is given none that it did not ask for', async () => {
+    expect((await run(0, fakeDevices(3))).given).toEqual([[]])
+  })
+
+  it('is given none where they are simulated: there is nothing to hand over', async () => {
+    expect((await run(1, { ...fakeDevices(1), simulated: true })).given).toEqual([[]])
+  })
+
+  it.each<[string, Partial<DeviceAttester>]>([
+    ['one has gone since the evidence', { engineIds: () => Promise.resolve([GPU_IDS[0] ?? '']) }],
+    ['one has come since the evidence', { engineIds: () => Promise.resolve(GPU_IDS) }],
+  ])('does not run when %s', async (_, changes) => {
+    const { predicate, given } = await run(1, { ...fakeDevices(3), ...changes })
+    expect(predicate.outcome).toMatchObject({ kind: 'refused', code: 'NO_HOST' })
+    expect(given).toEqual([])
   })
 })
 

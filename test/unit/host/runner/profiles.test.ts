@@ -2,9 +2,11 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { containerOptions } from '../../../../src/host/runner/docker-options.ts'
 import { type ContainerFacts, containerProfile, isolationOf, wasmProfile } from '../../../../src/host/runner/profiles.ts'
+import { checkRequest } from '../../../../src/host/runner/request.ts'
 import { LIMITS, requestOf, TABULAR } from '../../../support/run-request.ts'
+import { GPU_IDS } from '../fakes.ts'
 
-const FACTS: ContainerFacts = { user: '65532:65532', cpus: 2, storage: { input: 'tmpfs', output: 'tmpfs', cap: 'filesystem' } }
+const FACTS: ContainerFacts = { user: '65532:65532', cpus: 2, gpus: 0, storage: { input: 'tmpfs', output: 'tmpfs', cap: 'filesystem' } }
 
 /** The examples of the documentation: a profile in JSON, and the digest in the line after it. */
 const PAGE = readFileSync(new URL('../../../../docs/formats/isolation.md', import.meta.url), 'utf8')
@@ -36,6 +38,7 @@ describe('isolation profiles', () => {
         containerProfile({ ...LIMITS, [name]: LIMITS[name] + 1 }, FACTS),
       ),
       containerProfile(LIMITS, { ...FACTS, user: '1000:1000' }),
+      containerProfile(LIMITS, { ...FACTS, gpus: 1 }),
       containerProfile(LIMITS, { ...FACTS, storage: { ...FACTS.storage, cap: 'watched' } }),
       containerProfile(LIMITS, { ...FACTS, storage: { ...FACTS.storage, input: 'tmpfs-noswap' } }),
     ]
@@ -78,6 +81,7 @@ describe('isolation profiles', () => {
         MemorySwap: 64 * 1024 ** 2,
         NanoCpus: 1e9,
         PidsLimit: 32,
+        DeviceRequests: [],
         Ulimits: [{ Name: 'core', Soft: 0, Hard: 0 }],
         Tmpfs: { '/tmp': `rw,noexec,nosuid,nodev,size=${64 * 1024 ** 2},mode=1777` },
         Mounts: [
@@ -86,5 +90,25 @@ describe('isolation profiles', () => {
         ],
       },
     })
+  })
+
+  it('hand over the GPUs that gave evidence, by their UUIDs, and nothing else', () => {
+    const request = requestOf(TABULAR.images.docker, { gpus: GPU_IDS.slice(0, 2) })
+    const place = { image: request.image.digest, in: '/m/in', out: '/m/out', labels: {} }
+    const { HostConfig } = containerOptions(containerProfile(LIMITS, { ...FACTS, gpus: 2 }), request, place)
+    expect(HostConfig?.DeviceRequests).toEqual([
+      { Driver: 'nvidia', DeviceIDs: GPU_IDS.slice(0, 2), Capabilities: [['gpu', 'compute', 'utility']] },
+    ])
+  })
+
+  it.each(['all', '0', '-1', '', 'GPU-00000000-0000-0000-0000-000000000000,all', 'MIG-GPU-1'])(
+    'never hand over a device named %j',
+    (name) => {
+      expect(() => checkRequest('docker', requestOf(TABULAR.images.docker, { gpus: [name] }))).toThrow('a GPU without a UUID')
+    },
+  )
+
+  it('give no GPU to a WebAssembly module', () => {
+    expect(() => checkRequest('wasm', requestOf(TABULAR.images.wasm, { gpus: GPU_IDS.slice(0, 1) }))).toThrow('cannot be given a GPU')
   })
 })

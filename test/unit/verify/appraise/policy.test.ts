@@ -7,8 +7,10 @@ import {
   contractTimeChecks,
   grantTimeChecks,
   policiesAllow,
+  provenOf,
 } from '../../../../src/verify/appraise/index.ts'
 import type { Policy } from '../../../../src/verify/documents/policy.ts'
+import type { DeviceClaims } from '../../../../src/verify/evidence/nvidia/claims.ts'
 import { accepts, type Check, type Verified } from '../../../../src/verify/verdict.ts'
 import {
   headerBytes,
@@ -165,8 +167,33 @@ describe('demands of policies', async () => {
 
   it('of the contract refuse another TEE and missing GPUs', () => {
     const strict = { ...contract, constraints: { ...contract.constraints, tees: ['tdx'] }, resources: { gpus: 1 } }
-    expect(accepts(constraintChecks(contract, { tee: 'sev-snp', gpus: 0 }))).toBe(true)
-    expect(bad(constraintChecks(strict, { tee: 'sev-snp', gpus: 0 }))).toEqual(['policy.contract-tee', 'policy.contract-gpus'])
-    expect(bad(constraintChecks(strict, { tee: 'tdx', gpus: 1 }))).toEqual([])
+    const none = { gpus: 0, gpuModels: [] }
+    expect(accepts(constraintChecks(contract, { tee: 'sev-snp', ...none }))).toBe(true)
+    expect(bad(constraintChecks(strict, { tee: 'sev-snp', ...none }))).toEqual(['policy.contract-tee', 'policy.contract-gpus'])
+    expect(bad(constraintChecks(strict, { tee: 'tdx', gpus: 1, gpuModels: ['GH100'] }))).toEqual([])
+  })
+
+  it.each<[string, number, readonly (string | null)[], boolean]>([
+    ['no GPU at all, though none was counted for', 0, [], false],
+    ['GPUs of another model', 1, ['GB100'], false],
+    ['a GPU whose certificates name no model', 1, [null], false],
+    ['fewer of the model than asked for', 2, ['GH100', 'GB100'], false],
+    ['as many as asked for, beside others', 2, ['GH100', 'GB100', 'GH100'], true],
+  ])('of the contract look at the model of GPUs: %s', (_, gpus, gpuModels, holds) => {
+    const wanted = { ...contract, constraints: { ...contract.constraints, gpuModel: 'GH100' }, resources: { gpus } }
+    const checks = constraintChecks(wanted, { tee: 'sev-snp', gpus: gpuModels.length, gpuModels })
+    expect(bad(checks)).toEqual(holds ? [] : ['policy.contract-gpu-model'])
+  })
+
+  it('of the contract leave the model of GPUs to those who see evidence', () => {
+    const wanted = { ...contract, constraints: { ...contract.constraints, gpuModel: 'GH100' }, resources: { gpus: 1 } }
+    expect(bad(constraintChecks(wanted, { tee: 'sev-snp', gpus: 1, gpuModels: null }))).toEqual([])
+  })
+
+  it('of the contract read the model from the BROM certificate, of GPUs alone', () => {
+    const device = (tee: string, hwmodel: string | null) =>
+      ({ tee, identity: hwmodel === null ? null : { hwmodel } }) as unknown as DeviceClaims
+    const devices = [device('nvidia-gpu', 'GH100 A01 GSP BROM'), device('nvidia-switch', 'LS_10 A01 FSP BROM'), device('nvidia-gpu', null)]
+    expect(provenOf({ tee: 'tdx', devices })).toEqual({ tee: 'tdx', gpus: 2, gpuModels: ['GH100', null] })
   })
 })
