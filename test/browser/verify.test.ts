@@ -11,7 +11,7 @@ import { realNvidiaCases, simulatedNvidiaCases } from './nvidia-cases.ts'
 import { openVerifierPage, type VerifierPage } from './page.ts'
 import { simulatedIntelCases, simulatedSnpCases } from './simulated-cases.ts'
 import { realTokenCases, simulatedTokenCases } from './token-cases.ts'
-import { simulatedTpmCases } from './tpm-cases.ts'
+import { realTpmCases, simulatedTpmCases } from './tpm-cases.ts'
 
 const executablePath = chromiumPath()
 const cache = createVerifyCache()
@@ -44,6 +44,7 @@ const ROOMS: Readonly<Record<string, readonly EvidenceCase[]>> = {
   TDX: dcapCases('tdx'),
   SGX: dcapCases('sgx'),
   'Nitro, Arm, tokens': realTokenCases(),
+  'TPM, Azure': realTpmCases(),
   NVIDIA: realNvidiaCases(),
 }
 

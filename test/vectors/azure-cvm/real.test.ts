@@ -8,19 +8,12 @@ import type { VerifyOptions } from '../../../src/verify/evidence/types.ts'
 import { type EvidenceVerdict, verifyEvidence } from '../../../src/verify/verify-evidence.ts'
 import { tally } from '../../support/dcap-vector-checks.ts'
 import { readVector, vectorsFolder } from '../../support/vectors.ts'
-import { caseOf, cases, fieldsOf, file, folder } from '../tpm/cases.ts'
+import { AZURE_VCEK, caseOf, cases, fieldsOf, file, folder } from '../tpm/cases.ts'
 
 const counts = tally('Azure')
 afterAll(() => {
   if (folder !== null) counts.print()
 })
-
-/** VCEK of the chip, among the certificates of the SEV-SNP vectors. */
-const VCEK: Readonly<Record<string, string>> = {
-  'tpm-azsnp-v1': 'milan-b67b09bf',
-  'tpm-azsnp-v0': 'milan-b67b09bf',
-  'tpm-azsnp-genoa': 'genoa-c065f729',
-}
 
 interface Parts {
   readonly hcl: Uint8Array
@@ -32,7 +25,7 @@ interface Parts {
 
 function partsOf(id: string): Parts {
   const { message = '', signature = '', pcrs = '', hcl_report = '' } = caseOf(id).evidence_files
-  const vcek = VCEK[id]
+  const vcek = AZURE_VCEK[id]
   const certificates = vcek === undefined ? [] : [readVector(join(folder ?? '', '../sev-snp/certs'), `vcek-${vcek}.der`)]
   return { hcl: file(hcl_report), quote: file(message), signature: file(signature), pcrs: file(pcrs), certificates }
 }

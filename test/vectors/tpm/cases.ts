@@ -31,6 +31,13 @@ export interface TpmCase {
 export const folder: string | null = vectorsFolder('tpm')
 export const cases: readonly TpmCase[] = folder === null ? [] : readManifest<readonly TpmCase[]>(folder)
 
+/** VCEK of an Azure machine's chip, among the certificates of the SEV-SNP vectors. */
+export const AZURE_VCEK: Readonly<Record<string, string>> = {
+  'tpm-azsnp-v1': 'milan-b67b09bf',
+  'tpm-azsnp-v0': 'milan-b67b09bf',
+  'tpm-azsnp-genoa': 'genoa-c065f729',
+}
+
 export function file(path: string): Uint8Array {
   return readVector(folder ?? '', path)
 }
