@@ -1,3 +1,4 @@
+export { backUp, MAX_BACKUP_SIZE, restoreBackup } from './backup.ts'
 export {
   Client,
   type RemoteBlob,

@@ -51,10 +51,10 @@ async function issue({ output }: Context, options: IssueOptions): Promise<void> 
 
 async function exportP12({ output }: Context, { folder, p12, passwordFile }: ExportOptions): Promise<void> {
   const { exportPkcs12 } = await import('../pkcs12.ts')
-  const { loadIdentity, MAX_FILE_SIZE, PRIVATE, readBytes, writeNew } = await import('../../client/index.ts')
-  const { fromUtf8 } = await import('../../verify/bytes/bytes.ts')
+  const { loadIdentity, PRIVATE, writeNew } = await import('../../client/index.ts')
+  const { readSecretLine } = await import('../secret-line.ts')
   const { file, tls } = await loadIdentity(folder)
-  const password = fromUtf8(await readBytes(passwordFile, MAX_FILE_SIZE)).split(/\r?\n/)[0] ?? ''
+  const password = await readSecretLine(passwordFile)
   await writeNew(p12, exportPkcs12(tls, file.name, password), PRIVATE)
   output.answer({ file: p12, name: file.name }, [`${p12} holds the identity of ${file.name} with its private key.`])
 }

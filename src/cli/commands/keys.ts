@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 
 export function register(program: Command): void {
-  const keys = program.command('keys').description('the public names of keys')
+  const keys = program.command('keys').description('the public names of keys, and encrypted copies of them')
   keys
     .command('show')
     .description('show by what names grants and headers know the keys of a folder; never shows a private key')
@@ -10,6 +10,53 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate keys show alice'))
     .action(action<object, [string]>(show))
+  keys
+    .command('backup')
+    .description('copy the keys and documents of a folder into one encrypted file')
+    .argument('<folder>', 'folder of an owner, gateway, host or witness')
+    .requiredOption('--out <file>', 'file to write')
+    .requiredOption('--passphrase-file <file>', 'file whose first line is the passphrase, 12 characters or more')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate keys backup alice --out alice.backup --passphrase-file passphrase.txt'))
+    .action(action<BackupOptions, [string]>(backup))
+  keys
+    .command('restore')
+    .description('put the keys of an encrypted copy into a folder; overwrites nothing')
+    .argument('<file>', 'what keys backup wrote')
+    .requiredOption('--folder <folder>', 'folder to fill')
+    .requiredOption('--passphrase-file <file>', 'file whose first line is the passphrase')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate keys restore alice.backup --folder alice2 --passphrase-file passphrase.txt'))
+    .action(action<RestoreOptions, [string]>(restore))
+}
+
+interface BackupOptions {
+  readonly out: string
+  readonly passphraseFile: string
+}
+
+interface RestoreOptions {
+  readonly folder: string
+  readonly passphraseFile: string
+}
+
+async function backup({ output }: Context, { out, passphraseFile }: BackupOptions, folder: string): Promise<void> {
+  const { backUp, PRIVATE, writeNew } = await import('../../client/index.ts')
+  const { readSecretLine } = await import('../secret-line.ts')
+  const { bytes, paths } = await backUp(folder, await readSecretLine(passphraseFile))
+  await writeNew(out, bytes, PRIVATE)
+  output.answer({ backup: out, sizeBytes: bytes.length, files: paths }, [
+    `${paths.length} files of ${folder} are in ${out}, encrypted.`,
+    '  Not in it: databases, blobs, and counters that must never go back.',
+    '  Keep the passphrase elsewhere: without it the copy is of no use, with it the copy is the keys.',
+  ])
+}
+
+async function restore({ output }: Context, { folder, passphraseFile }: RestoreOptions, file: string): Promise<void> {
+  const { MAX_BACKUP_SIZE, readBytes, restoreBackup } = await import('../../client/index.ts')
+  const { readSecretLine } = await import('../secret-line.ts')
+  const paths = await restoreBackup(await readBytes(file, MAX_BACKUP_SIZE), await readSecretLine(passphraseFile), folder)
+  output.answer({ folder, files: paths }, [`${paths.length} files are in ${folder}.`, ...paths.map((path) => `  ${path}`)])
 }
 
 async function show({ output }: Context, _: object, folder: string): Promise<void> {
