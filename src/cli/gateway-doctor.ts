@@ -3,7 +3,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { exists } from '../client/index.ts'
-import { GATEWAY_FILES, loadConfig, loadKeys } from '../gateway/index.ts'
+import { examineLog, GATEWAY_FILES, loadConfig, loadKeys } from '../gateway/index.ts'
 import { parseAddress, peerIdentity } from '../rpc/index.ts'
 import { AttestError } from '../verify/errors.ts'
 import { CA_KEY } from './folders/gateway-folder.ts'
@@ -25,6 +25,7 @@ export async function examineGateway(folder: string, at: Date): Promise<readonly
     await tried('certificate', () => Promise.resolve(checkCertificate(folder, at))),
     await tried('port', () => checkPort(loadConfig(folder).listen)),
     await tried('data folder', () => checkData(folder)),
+    await tried('log', () => checkLog(folder)),
     ...(await notes(folder, at)),
   ]
 }
@@ -74,6 +75,12 @@ async function checkData(folder: string): Promise<string> {
   const { bavail, bsize } = await statfs(target)
   if (bavail * bsize < LOW_DISK_BYTES) throw new AttestError('DISK_FULL', `only ${Math.floor((bavail * bsize) / 1024 ** 2)} MiB are free`)
   return `${Math.floor((bavail * bsize) / 1024 ** 3)} GiB free`
+}
+
+async function checkLog(folder: string): Promise<string> {
+  const { entries, time } = await examineLog(folder, loadConfig(folder), loadKeys(folder).log)
+  if (time === null) return 'has not begun'
+  return `${entries} entries, as the head file says; newest checkpoint of ${new Date(time * 1000).toISOString()}`
 }
 
 async function notes(folder: string, at: Date): Promise<readonly Finding[]> {

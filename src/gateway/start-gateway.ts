@@ -22,7 +22,7 @@ import { byteHandler } from './blobs/http.ts'
 import { Uploads } from './blobs/uploads.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { gatewayCollateral } from './collateral/gateway-collateral.ts'
-import { GATEWAY_FILES, type GatewayConfig, loadConfig } from './config/config.ts'
+import { GATEWAY_FILES, type GatewayConfig, loadConfig, logHeadPath } from './config/config.ts'
 import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
@@ -62,7 +62,7 @@ export interface RunningGateway {
 
 /**
  * Starts a gateway from its folder.
- * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `PORT_IN_USE`, `TLS_REJECTED`.
+ * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `LOG_ROLLED_BACK`, `PORT_IN_USE`, `TLS_REJECTED`.
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const config = loadConfig(options.folder)
@@ -92,7 +92,7 @@ interface Parts {
 async function serve({ folder, config, keys, address, logger, store, clock }: Parts): Promise<RunningGateway> {
   const { db } = store
   const { limits } = config
-  const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock)
+  const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock, logHeadPath(folder, config))
   const collateral = await gatewayCollateral(folder, config, clock, logger)
   const appraiser = new Appraiser(clock, collateral.source, config.simulatedRoots.map(fromBase64Url))
   const grants = new Grants(db, log, clock)
@@ -134,6 +134,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
     listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
   } catch (error) {
     await jobs.close()
+    await log.close()
     throw error
   }
   const bound = formatAddress(listener.address)
@@ -150,7 +151,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
       await uploads.close()
       await jobs.close()
       await collateral.close()
-      await log.settled()
+      await log.close()
       await store.close()
       logger.info('gateway has stopped')
     },

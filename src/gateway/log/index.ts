@@ -1,2 +1,3 @@
+export type { HeadCalls } from './head-file.ts'
 export { type CheckpointSigner, checkpointSigner } from './signer.ts'
 export { type EntryPlace, type NewEntry, TransparencyLog } from './transparency-log.ts'

@@ -34,6 +34,7 @@ describe('commands', () => {
       'dataset seal',
       'demo',
       'gateway doctor',
+      'gateway renew-head',
       'gateway start',
       'grant create',
       'grant list',
