@@ -24,6 +24,7 @@ export { type JobEvent, type JobReport, type JobRequest, runJob } from './job/ru
 export { isFinal, type JobStateName, type JobView, type TransitionView } from './job-view.ts'
 export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
+export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-source.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
 export { pushDataset } from './push-dataset.ts'

@@ -27,7 +27,7 @@ import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
-import { checkpointSigner, TransparencyLog } from './log/index.ts'
+import { checkpointSigner, type PublicListener, servePublicLog, TransparencyLog } from './log/index.ts'
 import { createGrpcServer, type Listener, listen } from './server/listener.ts'
 import { addService, Calls } from './server/methods.ts'
 import { attestationService } from './services/attestation.ts'
@@ -56,6 +56,8 @@ export interface RunningGateway {
   readonly address: string
   /** C2SP verifier key of its log. */
   readonly logKey: string
+  /** URL where anybody may read the log; null unless that is configured. */
+  readonly publicLog: string | null
   /** Ends connections, then closes the store. Unfinished jobs are taken up at the next start. */
   close(): Promise<void>
 }
@@ -130,9 +132,12 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const bytes = byteHandler({ uploads, folder: store.blobs, readable: (caller, blobId) => access.readable(caller, blobId), logger })
   const { connections, connectionsPerIdentity } = limits
   let listener: Listener
+  let publicLog: PublicListener | null = null
   try {
+    publicLog = await openPublicLog(log, config, keys, logger)
     listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
   } catch (error) {
+    await publicLog?.close()
     await jobs.close()
     await log.close()
     throw error
@@ -143,9 +148,11 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
     name: config.name,
     address: bound,
     logKey: log.verifierKey,
+    publicLog: publicLog === null ? null : `${config.log.publicTls ? 'https' : 'http'}://${formatAddress(publicLog.address)}`,
     async close() {
       health.setStatus('', 'NOT_SERVING')
       calls.stop()
+      await publicLog?.close()
       await listener.close()
       await calls.idle()
       await uploads.close()
@@ -156,6 +163,16 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
       logger.info('gateway has stopped')
     },
   }
+}
+
+async function openPublicLog(
+  log: TransparencyLog,
+  { log: { publicListen, publicTls, publicConnections: connections } }: GatewayConfig,
+  keys: GatewayKeys,
+  logger: Logger,
+): Promise<PublicListener | null> {
+  if (publicListen === undefined) return null
+  return servePublicLog(log, { address: parseAddress(publicListen), tls: publicTls ? keys.tls : null, connections, logger })
 }
 
 function addHealth(grpc: Server): HealthImplementation {

@@ -46,8 +46,10 @@ async function start({ output, signal }: Context, { logLevel }: { readonly logLe
   const { startGateway } = await import('../../gateway/index.ts')
   const { createLogger } = await import('../logger.ts')
   const gateway = await startGateway({ folder, logger: createLogger(logLevel) })
-  output.answer({ name: gateway.name, address: gateway.address, log: gateway.logKey, pid: process.pid }, [
-    `Gateway "${gateway.name}" listens on ${gateway.address}. Ctrl-C stops it.`,
+  const { name, address, logKey, publicLog } = gateway
+  output.answer({ name, address, log: logKey, publicLog, pid: process.pid }, [
+    `Gateway "${name}" listens on ${address}. Ctrl-C stops it.`,
+    ...(publicLog === null ? [] : [`Anybody may read its log at ${publicLog}.`]),
   ])
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()

@@ -1,7 +1,7 @@
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { encodeLeaf, type Leaf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
-import type { LoggedEntry } from '../../verify/tlog/index.ts'
+import type { LoggedEntry, Tile } from '../../verify/tlog/index.ts'
 import { consistencyProof, inclusionProof, leafHash, MerkleFrontier } from '../../verify/tlog/index.ts'
 import type { Clock } from '../clock.ts'
 import type { Database, Tx } from '../store/open-store.ts'
@@ -10,6 +10,7 @@ import { checkTail } from './check-tail.ts'
 import type { HeadCalls, HeadFile, LogHead } from './head-file.ts'
 import { nodeReader } from './nodes.ts'
 import type { CheckpointSigner } from './signer.ts'
+import { readTile } from './tiles.ts'
 
 /** What is to be logged. */
 export interface NewEntry {
@@ -136,6 +137,11 @@ export class TransparencyLog {
       .limit(count)
       .execute()
     return rows.map((row) => row.leaf)
+  }
+
+  /** A tile of the tree that the newest checkpoint is of, or of an earlier one; null beyond it. */
+  tile(tile: Tile): Promise<Uint8Array | null> {
+    return readTile(this.#db, tile, this.size)
   }
 
   /** Resolves when everything that was asked for is written or refused, and lets go of the head file. */
