@@ -24,6 +24,7 @@ export async function examineGateway(folder: string, at: Date): Promise<readonly
     await tried('keys', () => Promise.resolve(`log ${loadKeys(folder).log.origin}`)),
     await tried('certificate', () => Promise.resolve(checkCertificate(folder, at))),
     await tried('port', () => checkPort(loadConfig(folder).listen)),
+    ...(await publicLog(folder)),
     await tried('data folder', () => checkData(folder)),
     await tried('log', () => checkLog(folder)),
     ...(await notes(folder, at)),
@@ -64,6 +65,17 @@ async function checkPort(listen: string): Promise<string> {
   })
   await new Promise((resolve) => server.close(resolve))
   return `${listen} is free`
+}
+
+/** Nothing where the log is not shown to anybody, or where the configuration has a problem of its own. */
+async function publicLog(folder: string): Promise<readonly Finding[]> {
+  let listen: string | undefined
+  try {
+    listen = loadConfig(folder).log.publicListen
+  } catch {
+    return []
+  }
+  return listen === undefined ? [] : [await tried('public log', () => checkPort(listen))]
 }
 
 async function checkData(folder: string): Promise<string> {

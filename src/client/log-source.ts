@@ -16,8 +16,12 @@ export interface LogSource {
   checkpoint(): Promise<string>
   inclusionProof(index: number, size: number): Promise<readonly Uint8Array[]>
   consistencyProof(oldSize: number, newSize: number): Promise<readonly Uint8Array[]>
-  /** Entries from `start` on, some of those below `size`. @param size - Of a checkpoint of this log. */
-  leaves(start: number, size: number): Promise<readonly Uint8Array[]>
+  /**
+   * Entries from `start` on, one or more of those below `size`.
+   * @param size - Of a checkpoint of this log.
+   * @param enough - More than so many need not come; some may.
+   */
+  leaves(start: number, size: number, enough?: number): Promise<readonly Uint8Array[]>
 }
 
 /** Entries per request to a gateway, which is the most that the wire allows. */
@@ -30,7 +34,7 @@ export function gatewayLog(client: Client, options: CallOptions = {}): LogSource
     checkpoint: () => client.checkpoint(options),
     inclusionProof: (index, size) => client.inclusionProof(index, size, options),
     consistencyProof: (oldSize, newSize) => client.consistencyProof(oldSize, newSize, options),
-    leaves: (start, size) => client.leaves(start, Math.min(PAGE, size - start), options),
+    leaves: (start, size, enough = PAGE) => client.leaves(start, Math.min(PAGE, enough, size - start), options),
   }
 }
 

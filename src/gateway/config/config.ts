@@ -78,7 +78,7 @@ const limitsSchema = z.strictObject({
   reconnectSeconds: atLeastOne(3600, 30),
 })
 
-const logSchema: z.ZodType<LogConfig, Partial<LogConfig>> = z.strictObject({
+const logSchema = z.strictObject({
   headFile: textField(4096).optional(),
   publicListen: textField(256).optional(),
   publicTls: z.boolean().default(false),

@@ -60,7 +60,8 @@ export async function renewHead(folder: string, config: GatewayConfig, key: LogP
   })
   await sound?.close()
   if (sound !== null) throw new AttestError('ALREADY_EXISTS', `${path} is sound: what it says of the database stands`)
-  const { db, close } = await openStore(join(folder, GATEWAY_FILES.data))
+  const store = await openStore(join(folder, GATEWAY_FILES.data))
+  const { db } = store
   try {
     await checkTail(db, signer)
     const stored = await newestCheckpoint(db)
@@ -69,6 +70,6 @@ export async function renewHead(folder: string, config: GatewayConfig, key: LogP
     await file.close()
     return { entries: stored?.size ?? 0, time: stored?.time ?? null }
   } finally {
-    await close()
+    await store.close()
   }
 }

@@ -51,6 +51,7 @@ describe('commands', () => {
       'log checkpoint',
       'log prove',
       'log verify',
+      'log watch',
       'policy check',
       'policy create',
       'receipt list',
