@@ -1,3 +1,4 @@
+import type { ControlledTransaction } from 'kysely'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { encodeLeaf, type Leaf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -5,6 +6,7 @@ import type { LoggedEntry, Tile } from '../../verify/tlog/index.ts'
 import { consistencyProof, inclusionProof, leafHash, MerkleFrontier } from '../../verify/tlog/index.ts'
 import type { Clock } from '../clock.ts'
 import type { Database, Tx } from '../store/open-store.ts'
+import type { Tables } from '../store/tables.ts'
 import { openHead } from './check-head.ts'
 import { checkTail } from './check-tail.ts'
 import type { HeadCalls, HeadFile, LogHead } from './head-file.ts'
@@ -163,9 +165,12 @@ export class TransparencyLog {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MAX_BATCH)
+      let batch: readonly Waiting[] = []
       try {
-        const { answers, head } = await this.#commit(batch)
+        const tx = await this.#db.startTransaction().execute()
+        // Now and not before: whoever came while the database was busy with others goes along.
+        batch = this.#waiting.splice(0, MAX_BATCH)
+        const { answers, head } = await this.#commit(tx, batch)
         // Durable now: the batch in the database. A crash here costs nothing but answers: at the next start the database is
         // ahead of the head file, which catches up. The other order would leave a head that no database has.
         if (head !== null) await this.#head.write(head)
@@ -173,15 +178,18 @@ export class TransparencyLog {
       } catch (error) {
         // Durable now: all of the batch or none of it, we cannot tell which (the disk may have failed after the write). Nobody
         // was answered; the next batch starts from what is stored, and a repeated request finds its entry or makes it.
-        for (const { reject } of batch) reject(error)
+        // Without a transaction nothing was tried, and nobody is left waiting.
+        for (const { reject } of batch.length > 0 ? batch : this.#waiting.splice(0)) reject(error)
       }
     }
     this.#running = null
   }
 
   /** One transaction, one checkpoint. @returns the answers, to be given only when the head, if there is a new one, is durable. */
-  async #commit(batch: readonly Waiting[]): Promise<{ readonly answers: readonly (() => void)[]; readonly head: LogHead | null }> {
-    const tx = await this.#db.startTransaction().execute()
+  async #commit(
+    tx: ControlledTransaction<Tables>,
+    batch: readonly Waiting[],
+  ): Promise<{ readonly answers: readonly (() => void)[]; readonly head: LogHead | null }> {
     try {
       const last = await lastCheckpoint(tx)
       const time = this.#timeAfter(last?.time ?? 0)
