@@ -36,7 +36,7 @@ export { isFinal, type JobStateName, type JobView, type TransitionView } from '.
 export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
 export { describeFinding, LogAudit, type LogFinding } from './log-audit.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
-export { type LogFork, LogMonitor, type MonitorOptions, type MonitorPass, type OtherView } from './log-monitor.ts'
+export { type LogFork, LogMonitor, type MissingView, type MonitorOptions, type MonitorPass, type OtherView } from './log-monitor.ts'
 export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-source.ts'
 export { OwnReleases } from './own-releases.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'

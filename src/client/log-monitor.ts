@@ -1,6 +1,6 @@
 import { equal, toBase64Url } from '../verify/bytes/bytes.ts'
 import { type Leaf, parseLeaf } from '../verify/documents/leaf.ts'
-import { AttestError } from '../verify/errors.ts'
+import { AttestError, type ErrorCode } from '../verify/errors.ts'
 import { leafHash, MerkleFrontier, verifyCheckpoint, verifyConsistency, type WitnessedCheckpoint } from '../verify/tlog/index.ts'
 import { LogAudit, type LogFinding } from './log-audit.ts'
 import type { KnownLog, LogMemory } from './log-memory.ts'
@@ -39,6 +39,13 @@ export interface MonitorOptions {
   readonly onProgress?: (done: number, total: number) => void
 }
 
+/** A view that could not be had, so nothing was held against it. */
+export interface MissingView {
+  readonly name: string
+  readonly code: ErrorCode
+  readonly message: string
+}
+
 /** What one pass found that the passes before did not. */
 export interface MonitorPass {
   readonly size: number
@@ -49,6 +56,7 @@ export interface MonitorPass {
   readonly ownReleases: number
   readonly findings: readonly LogFinding[]
   readonly forks: readonly LogFork[]
+  readonly missing: readonly MissingView[]
 }
 
 /**
@@ -81,16 +89,23 @@ export class LogMonitor {
     const { source, others, own, log } = this.#options
     // The others first: the log itself is then at least as long as each of them, or hides something.
     const views = []
+    const missing: MissingView[] = []
     for (const other of others) {
-      const note = await other.checkpoint()
-      views.push({ name: other.name, note, verified: await verifyUnder(log, note) })
+      // A copy that is away, or not of this log, must not keep the owner from looking at the log itself.
+      try {
+        const note = await other.checkpoint()
+        views.push({ name: other.name, note, verified: await verifyUnder(log, note) })
+      } catch (error) {
+        if (!(error instanceof AttestError) || error.code === 'CANCELLED') throw error
+        missing.push({ name: other.name, code: error.code, message: error.message })
+      }
     }
     const note = await source.checkpoint()
     const verified = await verifyUnder(log, note)
     const fork = await this.#remember(note)
     const forks = fork === null ? [] : [fork]
     // After a fork nothing that this source says of its entries is worth reading.
-    if (fork !== null) return { size: verified.size, time: verified.time, read: 0, ownReleases: 0, findings: [], forks }
+    if (fork !== null) return { size: verified.size, time: verified.time, read: 0, ownReleases: 0, findings: [], forks, missing }
     for (const view of views) {
       const reason = await this.#misfit(view.verified, verified)
       if (reason !== null) forks.push({ kind: 'fork', with: view.name, reason, checkpoints: [note, view.note] })
@@ -105,7 +120,8 @@ export class LogMonitor {
       ...(age > this.#options.maxAgeSeconds ? [{ kind: 'stale-checkpoint', time: verified.time, ageSeconds: age } as const] : []),
     ]
     this.#pending = []
-    return { size: verified.size, time: verified.time, read: verified.size - from, ownReleases, findings: this.#untold(findings), forks }
+    const { size, time } = verified
+    return { size, time, read: size - from, ownReleases, findings: this.#untold(findings), forks, missing }
   }
 
   /** The newest checkpoint against the newest seen before. @returns null when it continues that one. */

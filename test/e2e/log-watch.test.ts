@@ -135,6 +135,29 @@ describe('an owner who watches the log', () => {
   })
 })
 
+describe('an owner who cannot look', () => {
+  it('is not told that all is well', async () => {
+    expect((await watch('--compare', 'http://127.0.0.1:1')).exitCode).toBe(1)
+    let text = ''
+    const watching = sealgate(['log', 'watch', '--json', '--every', '1s', '--folder', world.path('owner'), '--url', url], {
+      onStart: (child) => {
+        child.stdout?.on('data', (chunk: Buffer) => {
+          text += chunk.toString()
+        })
+        void (async () => {
+          await expect.poll(() => text, { timeout: 20_000 }).toContain('"forks":[]')
+          await world.gateway.stop()
+          await expect.poll(() => text, { timeout: 20_000 }).toContain('GATEWAY_UNREACHABLE')
+          child.kill('SIGINT')
+        })()
+      },
+    })
+    expect((await watching).exitCode).toBe(1)
+    expect((await log('watch', '--once', '--url', url)).exitCode).toBe(1)
+    await world.gateway.start()
+  })
+})
+
 describe('a gateway whose database was rolled back', () => {
   it('does not serve, says why, and is taken up again with the newest database', async () => {
     await world.gateway.stop()

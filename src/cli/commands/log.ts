@@ -1,9 +1,9 @@
 import { type Command, Option } from 'commander'
 import type { MonitorPass } from '../../client/index.ts'
-import { AttestError, type ErrorCode } from '../../verify/errors.ts'
+import { AttestError, ERROR_CODES, type ErrorCode } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import type { LogQuestion } from '../audit-log.ts'
-import { EXIT_OK } from '../exit-codes.ts'
+import { EXIT_INTERRUPTED, EXIT_OK, exitCodeOfError } from '../exit-codes.ts'
 import { collect, folderOption, parseCount, parseDuration } from '../options.ts'
 import type { Output } from '../output.ts'
 
@@ -133,23 +133,32 @@ async function watch({ output, signal }: Context, options: WatchOptions): Promis
     if (once === true) return tellOnce(output, origin, await monitor.pass(), knowsOwn)
     output.line(`Watching ${origin} at ${source.name}. Ctrl-C stops it.`)
     if (!knowsOwn) output.line(`${folder} holds no owner's keys: releases that an owner did not make cannot be told.`)
-    let code = EXIT_OK
+    let found = EXIT_OK
+    // That nothing is wrong can only be said of a log that was looked at, the last time too.
+    let unseen = EXIT_INTERRUPTED
     while (!signal.aborted) {
       try {
         const pass = await monitor.pass()
         await tell(output, origin, pass)
-        code = worse(code, pass)
+        found = worse(found, pass)
+        unseen = unseenOf(pass)
         // What comes after a fork proves nothing more, and nothing less.
-        if (pass.forks.length > 0) return code
+        if (pass.forks.length > 0) return found
       } catch (error) {
         if (signal.aborted) break
         if (!(error instanceof AttestError) || !PASSING.has(error.code)) throw error
         tellFailure(output, error)
+        unseen = exitCodeOfError(error)
       }
       await delay(every * 1000, undefined, { signal }).catch(() => undefined)
     }
-    return code
+    return found === EXIT_OK ? unseen : found
   })
+}
+
+/** A view that was to be compared and could not be had. */
+function unseenOf({ missing: [first] }: MonitorPass): number {
+  return first === undefined ? EXIT_OK : ERROR_CODES[first.code].exit
 }
 
 function worse(code: number, { forks, findings }: MonitorPass): number {
@@ -160,7 +169,7 @@ function worse(code: number, { forks, findings }: MonitorPass): number {
 async function tellOnce(output: Output, origin: string, pass: MonitorPass, knowsOwn: boolean): Promise<number> {
   const lines = await linesOf(output, pass)
   const { size, ownReleases } = pass
-  if (lines.length === 0) {
+  if (lines.length === 0 && pass.missing.length === 0) {
     lines.push(
       `${origin}: ${size} entries, all consistent with what was seen before. Every use slot was used once, and every release that is due has its ending.`,
     )
@@ -171,7 +180,7 @@ async function tellOnce(output: Output, origin: string, pass: MonitorPass, knows
     )
   }
   output.answer({ origin, ...pass, releasesChecked: knowsOwn }, lines)
-  return worse(EXIT_OK, pass)
+  return worse(unseenOf(pass), pass)
 }
 
 /** In the course of a watch: lines for people as something is found, or one JSON document per pass and line. */
@@ -188,12 +197,16 @@ function tellFailure(output: Output, { code, message }: AttestError): void {
   output.line(output.paint.warn(`${code}: ${message}; trying again`))
 }
 
-async function linesOf({ paint }: Output, { findings, forks }: MonitorPass): Promise<string[]> {
+async function linesOf({ paint }: Output, { findings, forks, missing }: MonitorPass): Promise<string[]> {
   const { describeFinding } = await import('../../client/index.ts')
   const told = forks.flatMap((fork) => [
     paint.bad(`FORK: ${fork.reason} (against ${fork.with})`),
     'Keep both checkpoints: each is signed by the log, so together they are proof against it.',
     ...fork.checkpoints.map((note) => note.trimEnd()),
   ])
-  return [...told, ...findings.map((finding) => paint.bad(`FOUND: ${describeFinding(finding)}`))]
+  return [
+    ...told,
+    ...findings.map((finding) => paint.bad(`FOUND: ${describeFinding(finding)}`)),
+    ...missing.map(({ name, code, message }) => paint.warn(`NOT COMPARED with ${name}: ${code}: ${message}`)),
+  ]
 }

@@ -90,7 +90,7 @@ describe('a log in order', () => {
     const log = new TestLog(signer)
     await log.fill(10)
     const monitor = monitorOf(sourceOf(log))
-    expect(await monitor.pass()).toEqual({ size: 10, time: T0, read: 10, ownReleases: 0, findings: [], forks: [] })
+    expect(await monitor.pass()).toEqual({ size: 10, time: T0, read: 10, ownReleases: 0, findings: [], forks: [], missing: [] })
     await ending(log, await release(log, 'a'))
     expect(await monitor.pass()).toMatchObject({ size: 12, read: 2, findings: [] })
     expect(await monitor.pass()).toMatchObject({ size: 12, read: 0, findings: [] })
@@ -273,8 +273,18 @@ describe('a fork is reported', () => {
     const forged = new TestLog(noteSigner(ORIGIN, 'thief'))
     const others = [{ name: 'bob', checkpoint: () => forged.checkpoint(T0) }]
     const wrong = { code: 'LOG_CHECKPOINT_INVALID' }
-    await expect(monitorOf(sourceOf(await honestLog(3)), { others }).pass()).rejects.toMatchObject(wrong)
+    const pass = await monitorOf(sourceOf(await honestLog(3)), { others }).pass()
+    expect(pass).toMatchObject({ read: 3, forks: [], missing: [{ name: 'bob', ...wrong }] })
     await expect(monitorOf(sourceOf(forged)).pass()).rejects.toMatchObject(wrong)
+  })
+
+  it('and a copy that is away keeps nobody from looking at the log, but is told', async () => {
+    const away = { name: 'mirror', checkpoint: () => Promise.reject(new AttestError('GATEWAY_UNREACHABLE', 'gone')) }
+    const log = await honestLog(2)
+    await release(log, 'thief', { tags: [await tag(0)] })
+    const pass = await monitorOf(sourceOf(log), { others: [away] }).pass()
+    expect(pass).toMatchObject({ missing: [{ name: 'mirror', code: 'GATEWAY_UNREACHABLE', message: 'gone' }] })
+    expect(kinds(pass)).toEqual(['unexpected-release'])
   })
 })
 
