@@ -78,7 +78,7 @@ export class HeadFile {
     const root = await emptyRoot()
     const head = { origin: signer.origin, size: 0, root, time: 1, note: await signer.sign(0, root, 1) }
     const temporary = `${path}.part`
-    const handle = await open(temporary, 'w+', 0o600)
+    const handle = await explained(temporary, () => open(temporary, 'w+', 0o600))
     try {
       await calls.write(handle, slotOf(head.note), 0)
       await calls.write(handle, new Uint8Array(SLOT_SIZE), SLOT_SIZE)
@@ -102,8 +102,12 @@ export class HeadFile {
    */
   async write(head: LogHead): Promise<void> {
     const slot = 1 - this.#slot
-    await this.#calls.write(this.#handle, slotOf(head.note), slot * SLOT_SIZE)
-    await this.#calls.sync(this.#handle)
+    try {
+      await this.#calls.write(this.#handle, slotOf(head.note), slot * SLOT_SIZE)
+      await this.#calls.sync(this.#handle)
+    } catch (cause) {
+      throw isFull(cause) ? new AttestError('DISK_FULL', 'no space is left for the head file of the log', { cause }) : cause
+    }
     this.#slot = slot
     this.#current = head
   }
@@ -114,13 +118,30 @@ export class HeadFile {
 }
 
 async function openIfThere(path: string): Promise<FileHandle | null> {
+  return explained(path, async () => {
+    try {
+      return await open(path, 'r+')
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
+      throw cause
+    }
+  })
+}
+
+/** Errors of the file system in our words; anything else stays what it is. */
+async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await open(path, 'r+')
+    return await work()
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    if (code === 'ENOENT') return null
-    throw new AttestError('FILE_UNREADABLE', `${path} cannot be opened (${code ?? 'unknown'})`, { cause })
+    if (cause instanceof AttestError || code === undefined) throw cause
+    throw new AttestError('FILE_UNREADABLE', `${path} cannot be opened (${code})`, { cause })
   }
+}
+
+function isFull(cause: unknown): boolean {
+  const { code } = cause as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 async function newestSlot(

@@ -373,6 +373,19 @@ describe('a disk that fails at the head', () => {
     expect([await headSize(), log.size]).toEqual([2, 2])
   })
 
+  it('says so when there is no space, or no folder to put it into', async () => {
+    const full: HeadCalls = { ...faults, write: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) }
+    await stop()
+    store = await openStore(folder)
+    log = await TransparencyLog.open(store.db, signer, clock, head(), full)
+    await expect(log.append(await entry('a'))).rejects.toMatchObject({ code: 'DISK_FULL' })
+    await stop()
+    rmSync(path('gateway.db'))
+    store = await openStore(folder)
+    const nowhere = TransparencyLog.open(store.db, signer, clock, path('not-mounted/log.head'))
+    await expect(nowhere).rejects.toMatchObject({ code: 'FILE_UNREADABLE' })
+  })
+
   it('never leads the database and never loses what was answered, whatever fails in whatever order', async () => {
     const step = fc.oneof(
       fc.constant({ do: 'append' as const }),
