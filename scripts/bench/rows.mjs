@@ -9,6 +9,7 @@ const dcap = () => import('./rows/verify-dcap.mjs')
 const PEER = '@phala/dcap-qvl, which keeps nothing and checks less'
 const seal = () => import('./rows/seal.mjs')
 const gpu = () => import('./rows/verify-gpu.mjs')
+const log = () => import('./rows/log.mjs')
 const upload = () => import('./rows/upload.mjs')
 const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
 const TLS = 'a bare TLS 1.3 socket to a process that discards'
@@ -96,6 +97,20 @@ export const rows = [
     env: malloc,
     processes: 3,
     load: async () => (await seal()).decrypt,
+  },
+  ...[1, 16, 256].map((writers) => ({
+    id: `log.append.${writers}`,
+    unit: 'entries/s',
+    better: 'higher',
+    against: `bare durable SQLite commits of ${writers} such row${writers === 1 ? '' : 's'}`,
+    load: async () => () => log().then((rows) => rows.append(writers)),
+  })),
+  {
+    id: 'log.proof',
+    unit: 'ms',
+    better: 'lower',
+    against: 'the same at 10^3 leaves, times log 10^7 / log 10^3',
+    load: async () => (await log()).proof,
   },
   { id: 'upload', unit: 'MB/s', better: 'higher', against: TLS, load: async () => (await upload()).direct },
   {

@@ -101,6 +101,29 @@ export const logTargets = [
     },
   },
   {
+    name: 'tile-path',
+    async open({ load }) {
+      const { encodeTilePath, parseTilePath } = await load('verify/tlog/index.js')
+      const { fromUtf8 } = await load('verify/bytes/bytes.js')
+      const run = (input) => assertRoundTrip(input, Buffer.from(encodeTilePath(parseTilePath(fromUtf8(input)))))
+      const paths = ['tile/0/000', 'tile/1/x001/x234/067.p/8', 'tile/entries/273.p/112', 'tile/63/x035/x184/x372/x088/830']
+      return { seeds: paths.map((path) => Uint8Array.from(Buffer.from(path))), run }
+    },
+  },
+  {
+    name: 'entry-bundle',
+    async open({ load }) {
+      const { encodeEntryBundle, parseEntryBundle } = await load('verify/tlog/index.js')
+      // The first byte says how many entries are wanted.
+      const run = (input) => {
+        const [count = 0, bytes] = [input[0], input.subarray(1)]
+        assertRoundTrip(bytes, Buffer.from(encodeEntryBundle(parseEntryBundle(bytes, count))))
+      }
+      const bundle = (...entries) => Uint8Array.of(entries.length, ...encodeEntryBundle(entries))
+      return { seeds: [bundle(...leaves), bundle(new Uint8Array(0)), bundle(new Uint8Array(300), root)], run }
+    },
+  },
+  {
     name: 'sealed-file',
     async open({ load }) {
       const { openStream, readSealedFile, Secret } = await load('seal/index.js')

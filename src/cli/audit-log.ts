@@ -1,12 +1,45 @@
-import { type Client, FILES, LogMemory, loadTrustFile } from '../client/index.ts'
-import { equal, toBase64Url } from '../verify/bytes/bytes.ts'
+import { join } from 'node:path'
+import {
+  describeFinding,
+  FILES,
+  gatewayLog,
+  type KnownLog,
+  LogAudit,
+  LogMemory,
+  type LogSource,
+  loadTrustFile,
+  MAX_FILE_SIZE,
+  readBytesIfThere,
+  type WebOptions,
+  webLog,
+} from '../client/index.ts'
+import { equal, fromUtf8, toBase64Url } from '../verify/bytes/bytes.ts'
 import { type Leaf, parseLeaf } from '../verify/documents/leaf.ts'
+import type { TrustFile } from '../verify/documents/trust.ts'
 import { AttestError } from '../verify/errors.ts'
 import { leafHash, MerkleFrontier, parseCheckpoint, verifyInclusion, type WitnessedCheckpoint } from '../verify/tlog/index.ts'
 import { withClient } from './session.ts'
 
-/** Entries per request; the wire allows 1000. */
-const PAGE = 1000
+/** Whose word on a log is asked for, and who asks. */
+export interface LogQuestion {
+  /** Client folder: trust file, memory of checkpoints, and identity where the gateway itself is asked. */
+  readonly folder: string
+  /** Where the log can be read by anybody; null: at the gateway of the folder. */
+  readonly url: string | null
+  readonly signal: AbortSignal
+}
+
+/** Opens the log that is asked about. */
+export async function withLog<T>({ folder, url, signal }: LogQuestion, work: (source: LogSource) => Promise<T>): Promise<T> {
+  if (url !== null) return work(webLog(url, await webOptions(folder, signal)))
+  return withClient(folder, (client) => work(gatewayLog(client, { signal })))
+}
+
+/** The authority of the folder's gateway counts beside the public ones, should it serve its log over HTTPS itself. */
+export async function webOptions(folder: string, signal: AbortSignal): Promise<WebOptions> {
+  const ca = await readBytesIfThere(join(folder, FILES.ca), MAX_FILE_SIZE)
+  return { signal, ...(ca === null ? {} : { ca: fromUtf8(ca) }) }
+}
 
 export interface CurrentCheckpoint {
   readonly note: string
@@ -14,18 +47,24 @@ export interface CurrentCheckpoint {
 }
 
 /** The newest checkpoint, under a log key of the folder's trust file and consistent with what was seen before. */
-export function currentCheckpoint(folder: string, signal: AbortSignal): Promise<CurrentCheckpoint> {
-  return withClient(folder, (client) => fetchCheckpoint(client, folder, signal))
+export function currentCheckpoint(question: LogQuestion): Promise<CurrentCheckpoint> {
+  return withLog(question, (source) => fetchCheckpoint(source, question.folder))
 }
 
-async function fetchCheckpoint(client: Client, folder: string, signal: AbortSignal): Promise<CurrentCheckpoint> {
-  const { logs } = await loadTrustFile(`${folder}/${FILES.trust}`)
-  const note = await client.checkpoint({ signal })
+async function fetchCheckpoint(source: LogSource, folder: string): Promise<CurrentCheckpoint> {
+  const trust = await loadTrustFile(join(folder, FILES.trust))
+  const note = await source.checkpoint()
+  const log = logOf(trust, note)
+  const proofs = (from: number, to: number): Promise<readonly Uint8Array[]> => source.consistencyProof(from, to)
+  return { note, verified: await new LogMemory(folder).accept(log, note, 'current', proofs) }
+}
+
+/** Which log of the trust file a checkpoint claims to be of. @throws AttestError `SIGNER_UNKNOWN`. */
+export function logOf({ logs }: TrustFile, note: string): KnownLog {
   const { origin } = parseCheckpoint(note)
   const log = logs.find((l) => l.origin === origin)
   if (log === undefined) throw new AttestError('SIGNER_UNKNOWN', `the trust file names no log ${origin}`, { at: 'checkpoint' })
-  const proofs = (from: number, to: number): Promise<readonly Uint8Array[]> => client.consistencyProof(from, to, { signal })
-  return { note, verified: await new LogMemory(folder).accept(log, note, 'current', proofs) }
+  return log
 }
 
 export interface EntryProof {
@@ -38,77 +77,47 @@ export interface EntryProof {
 }
 
 /** @throws AttestError `NOT_FOUND` beyond the log, `LOG_PROOF_INVALID`. */
-export function proveEntry(folder: string, index: number, signal: AbortSignal): Promise<EntryProof> {
-  return withClient(folder, async (client) => {
-    const { note, verified } = await fetchCheckpoint(client, folder, signal)
-    if (index >= verified.size) throw new AttestError('NOT_FOUND', `the log has ${verified.size} entries, counted from 0`)
-    const [bytes] = await client.leaves(index, 1, { signal })
-    if (bytes === undefined) throw new AttestError('LOG_PROOF_INVALID', `the gateway does not hand out entry ${index}`)
+export function proveEntry(question: LogQuestion, index: number): Promise<EntryProof> {
+  return withLog(question, async (source) => {
+    const { note, verified } = await fetchCheckpoint(source, question.folder)
+    const { size, root } = verified
+    if (index >= size) throw new AttestError('NOT_FOUND', `the log has ${size} entries, counted from 0`)
+    const [bytes] = await source.leaves(index, size, 1)
+    if (bytes === undefined) throw new AttestError('LOG_PROOF_INVALID', `${source.name} does not hand out entry ${index}`)
     const hash = await leafHash(bytes)
-    const proof = await client.inclusionProof(index, verified.size, { signal })
-    await verifyInclusion({ leafHash: hash, index, size: verified.size, root: verified.root, proof })
-    return {
-      index,
-      size: verified.size,
-      leaf: parseLeaf(bytes),
-      leafHash: toBase64Url(hash),
-      proof: proof.map(toBase64Url),
-      checkpoint: note,
-    }
+    const proof = await source.inclusionProof(index, size)
+    await verifyInclusion({ leafHash: hash, index, size, root, proof })
+    return { index, size, leaf: parseLeaf(bytes), leafHash: toBase64Url(hash), proof: proof.map(toBase64Url), checkpoint: note }
   })
 }
 
-export interface LogAudit {
+export interface LogReport {
   readonly size: number
   readonly counts: Readonly<Record<string, number>>
   readonly findings: readonly string[]
 }
 
 /** Reads the whole log and checks what anybody can check of it. @throws AttestError `LOG_PROOF_INVALID` for another root. */
-export function auditLog(folder: string, signal: AbortSignal, onProgress: (done: number, total: number) => void): Promise<LogAudit> {
-  return withClient(folder, async (client) => {
-    const { verified } = await fetchCheckpoint(client, folder, signal)
-    const audit = new Audit()
+export function auditLog(question: LogQuestion, onProgress: (done: number, total: number) => void): Promise<LogReport> {
+  return withLog(question, async (source) => {
+    const { verified } = await fetchCheckpoint(source, question.folder)
+    const { size, root, time } = verified
+    const audit = new LogAudit()
+    const findings: string[] = []
     let frontier = MerkleFrontier.empty
-    while (frontier.size < verified.size) {
-      const page = await client.leaves(frontier.size, Math.min(PAGE, verified.size - frontier.size), { signal })
-      if (page.length === 0) throw new AttestError('LOG_PROOF_INVALID', `the gateway does not hand out entry ${frontier.size}`)
+    while (frontier.size < size) {
+      const page = (await source.leaves(frontier.size, size)).slice(0, size - frontier.size)
+      if (page.length === 0) throw new AttestError('LOG_PROOF_INVALID', `${source.name} does not hand out entry ${frontier.size}`)
       for (const bytes of page) {
         const hash = await leafHash(bytes)
-        audit.add(frontier.size, parseLeaf(bytes), toBase64Url(hash))
+        findings.push(...audit.add(frontier.size, parseLeaf(bytes), toBase64Url(hash)).map(describeFinding))
         frontier = (await frontier.append(hash)).frontier
       }
-      onProgress(frontier.size, verified.size)
+      onProgress(frontier.size, size)
     }
-    if (!equal(await frontier.root(), verified.root))
+    if (!equal(await frontier.root(), root)) {
       throw new AttestError('LOG_PROOF_INVALID', 'the entries have another root than the checkpoint says')
-    return { size: verified.size, ...audit.report(verified.time) }
-  })
-}
-
-/** What the leaves alone show: use tags that repeat, and releases without an ending. */
-export class Audit {
-  readonly #counts = new Map<string, number>()
-  readonly #tags = new Map<string, number>()
-  /** Releases that wait for their ending, by leaf hash. */
-  readonly #open = new Map<string, { readonly index: number; readonly deadline: string }>()
-  readonly #findings: string[] = []
-
-  add(index: number, leaf: Leaf, hash: string): void {
-    this.#counts.set(leaf.type, (this.#counts.get(leaf.type) ?? 0) + 1)
-    for (const tag of leaf.tags) {
-      const first = this.#tags.get(tag)
-      if (first === undefined) this.#tags.set(tag, index)
-      else this.#findings.push(`entry ${index} uses the slot of entry ${first} a second time`)
     }
-    if (leaf.ends !== null && !this.#open.delete(leaf.ends)) this.#findings.push(`entry ${index} ends a release that is not open`)
-    if (leaf.type === 'release' && leaf.deadline !== null) this.#open.set(hash, { index, deadline: leaf.deadline })
-  }
-
-  /** @param time - Of the checkpoint, seconds since the epoch. */
-  report(time: number): Pick<LogAudit, 'counts' | 'findings'> {
-    const late = [...this.#open.values()].filter((r) => Date.parse(r.deadline) / 1000 < time)
-    const missing = late.map((r) => `the release of entry ${r.index} has no ending by ${r.deadline}`)
-    return { counts: Object.fromEntries(this.#counts), findings: [...this.#findings, ...missing] }
-  }
+    return { size, counts: audit.counts, findings: [...findings, ...audit.overdue(time).map(describeFinding)] }
+  })
 }

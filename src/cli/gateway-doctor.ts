@@ -3,7 +3,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { exists } from '../client/index.ts'
-import { GATEWAY_FILES, loadConfig, loadKeys } from '../gateway/index.ts'
+import { examineLog, GATEWAY_FILES, loadConfig, loadKeys } from '../gateway/index.ts'
 import { parseAddress, peerIdentity } from '../rpc/index.ts'
 import { AttestError } from '../verify/errors.ts'
 import { CA_KEY } from './folders/gateway-folder.ts'
@@ -24,7 +24,9 @@ export async function examineGateway(folder: string, at: Date): Promise<readonly
     await tried('keys', () => Promise.resolve(`log ${loadKeys(folder).log.origin}`)),
     await tried('certificate', () => Promise.resolve(checkCertificate(folder, at))),
     await tried('port', () => checkPort(loadConfig(folder).listen)),
+    ...(await publicLog(folder)),
     await tried('data folder', () => checkData(folder)),
+    await tried('log', () => checkLog(folder)),
     ...(await notes(folder, at)),
   ]
 }
@@ -65,6 +67,17 @@ async function checkPort(listen: string): Promise<string> {
   return `${listen} is free`
 }
 
+/** Nothing where the log is not shown to anybody, or where the configuration has a problem of its own. */
+async function publicLog(folder: string): Promise<readonly Finding[]> {
+  let listen: string | undefined
+  try {
+    listen = loadConfig(folder).log.publicListen
+  } catch {
+    return []
+  }
+  return listen === undefined ? [] : [await tried('public log', () => checkPort(listen))]
+}
+
 async function checkData(folder: string): Promise<string> {
   const data = join(folder, GATEWAY_FILES.data)
   const target = (await exists(data)) ? data : folder
@@ -74,6 +87,12 @@ async function checkData(folder: string): Promise<string> {
   const { bavail, bsize } = await statfs(target)
   if (bavail * bsize < LOW_DISK_BYTES) throw new AttestError('DISK_FULL', `only ${Math.floor((bavail * bsize) / 1024 ** 2)} MiB are free`)
   return `${Math.floor((bavail * bsize) / 1024 ** 3)} GiB free`
+}
+
+async function checkLog(folder: string): Promise<string> {
+  const { entries, time } = await examineLog(folder, loadConfig(folder), loadKeys(folder).log)
+  if (time === null) return 'has not begun'
+  return `${entries} entries, as the head file says; newest checkpoint of ${new Date(time * 1000).toISOString()}`
 }
 
 async function notes(folder: string, at: Date): Promise<readonly Finding[]> {

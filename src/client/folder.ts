@@ -19,6 +19,7 @@ export const FILES = {
   trust: 'trust.json',
   policy: 'policy.json',
   logMemory: 'log-memory.json',
+  releases: 'releases',
 } as const
 
 /** Largest file of a folder that is read whole, in bytes. */

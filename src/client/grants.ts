@@ -60,7 +60,7 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
     const bytes = encodeGrant(grant)
     const grantId = await digestOf(bytes)
     // The use key first: a crash in between leaves a key without a grant, never a grant that nobody can use.
-    await owner.keyring.putGrant(grantId, useKey)
+    await owner.keyring.putGrant(grantId, useKey, terms.uses)
     const answered = await client.putGrant(await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey), policy)
     if (answered !== grantId) throw new AttestError('INTERNAL', 'the gateway stored the grant under another id')
     return { grantId, grant }

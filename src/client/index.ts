@@ -7,7 +7,18 @@ export {
   type RemoteHost,
   type SealedKeyMessage,
 } from './client.ts'
-export { exists, fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, replaceFile, writeNew } from './files.ts'
+export {
+  exists,
+  fileError,
+  makeFolder,
+  PRIVATE,
+  PUBLIC,
+  readBytes,
+  readBytesIfThere,
+  refuseExisting,
+  replaceFile,
+  writeNew,
+} from './files.ts'
 export {
   FILES,
   type Identity,
@@ -24,7 +35,11 @@ export { fetchResults, type OpenedResults } from './job/results.ts'
 export { type JobEvent, type JobReport, type JobRequest, runJob } from './job/run-job.ts'
 export { isFinal, type JobStateName, type JobView, type TransitionView } from './job-view.ts'
 export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
+export { describeFinding, LogAudit, type LogFinding } from './log-audit.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
+export { type LogFork, LogMonitor, type MissingView, type MonitorOptions, type MonitorPass, type OtherView } from './log-monitor.ts'
+export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-source.ts'
+export { OwnReleases } from './own-releases.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
 export { pushDataset } from './push-dataset.ts'

@@ -32,6 +32,8 @@ interface GrantFile {
   readonly grant: string
   /** The lowest slot that was not used by this client. */
   readonly nextSlot: number
+  /** How many slots the grant has: with them and the use key every tag of it is known. */
+  readonly uses: number
   readonly wrapped: WrappedJson
 }
 
@@ -49,6 +51,7 @@ const grantSchema: z.ZodType<GrantFile> = z.strictObject({
   type: z.literal('sealgate/keyring-grant/v1'),
   grant: sha256Field,
   nextSlot: countField(1_000_000),
+  uses: countField(1_000_000),
   wrapped: wrappedSchema,
 })
 
@@ -69,6 +72,7 @@ export interface KeptDataset {
 export interface KeptGrant {
   readonly useKey: Secret
   readonly nextSlot: number
+  readonly uses: number
 }
 
 /** The owner's keys of datasets and grants in a folder, each wrapped to the owner's own HPKE key. Nothing is there in clear. */
@@ -105,12 +109,12 @@ export class Keyring {
     return Promise.all(names.map((digest) => this.dataset(digest)))
   }
 
-  async putGrant(digest: string, useKey: Secret): Promise<void> {
+  async putGrant(digest: string, useKey: Secret, uses: number): Promise<void> {
     const wrapped = toJson(await wrap(this.#key.publicKey, INFO, fromBase64Url(digest), useKey.expose()))
     await makeFolder(this.#folder)
     await writeNew(
       this.#grantPath(digest),
-      encodeGrantFile({ v: 1, type: 'sealgate/keyring-grant/v1', grant: digest, nextSlot: 0, wrapped }),
+      encodeGrantFile({ v: 1, type: 'sealgate/keyring-grant/v1', grant: digest, nextSlot: 0, uses, wrapped }),
       PRIVATE,
     )
   }
@@ -122,8 +126,8 @@ export class Keyring {
 
   /** @throws AttestError `NOT_FOUND` for a grant whose use key is not in this keyring. */
   async grant(digest: string): Promise<KeptGrant> {
-    const { wrapped, nextSlot } = await this.#readGrant(digest)
-    return { useKey: new Secret(await unwrap(this.#key, INFO, fromBase64Url(digest), fromJson(wrapped))), nextSlot }
+    const { wrapped, nextSlot, uses } = await this.#readGrant(digest)
+    return { useKey: new Secret(await unwrap(this.#key, INFO, fromBase64Url(digest), fromJson(wrapped))), nextSlot, uses }
   }
 
   /** Remembers that slots below `nextSlot` are spent. Losing this costs a refused attempt per slot: the log knows too. */

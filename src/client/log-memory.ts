@@ -73,6 +73,11 @@ export class LogMemory {
     return next
   }
 
+  /** The newest checkpoint seen of a log, a signed note; null for none. */
+  async newest({ origin, key }: KnownLog): Promise<string | null> {
+    return (await this.#load()).logs.find((l) => l.origin === origin && l.key === key)?.checkpoint ?? null
+  }
+
   async #load(): Promise<MemoryFile> {
     const bytes = await readBytesIfThere(this.#path, MAX_FILE_SIZE)
     return bytes === null ? { v: 1, type: 'sealgate/log-memory/v1', logs: [] } : parseDocument('log-memory', schema, bytes, MAX_FILE_SIZE)

@@ -7,6 +7,7 @@ import { DEFAULT_HPKE_SUITE, type HpkeSuiteName, hpkeKeyDigest, thumbprint } fro
 import { PRIVATE, readBytes, writeNew } from './files.ts'
 import { FILES, MAX_FILE_SIZE } from './folder.ts'
 import { Keyring } from './keyring.ts'
+import { ReleaseRecord } from './release-record.ts'
 
 const signingSchema: z.ZodType<SigningPrivateKey> = z.strictObject({
   crv: z.literal('Ed25519'),
@@ -29,6 +30,8 @@ export interface Owner {
   /** How grants name the recipient key. */
   readonly recipientDigest: string
   readonly keyring: Keyring
+  /** What this client had logged. */
+  readonly releases: ReleaseRecord
 }
 
 /** A fresh Ed25519 key as a JWK. */
@@ -68,6 +71,7 @@ export async function loadOwner(folder: string): Promise<Owner> {
     submitThumbprint: await thumbprint(submitKey),
     recipientDigest: await hpkeKeyDigest(recipient.publicKey),
     keyring: new Keyring(join(folder, FILES.keyring), recipient),
+    releases: new ReleaseRecord(join(folder, FILES.releases)),
   }
 }
 

@@ -22,12 +22,12 @@ import { byteHandler } from './blobs/http.ts'
 import { Uploads } from './blobs/uploads.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { gatewayCollateral } from './collateral/gateway-collateral.ts'
-import { GATEWAY_FILES, type GatewayConfig, loadConfig } from './config/config.ts'
+import { GATEWAY_FILES, type GatewayConfig, loadConfig, logHeadPath } from './config/config.ts'
 import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
-import { checkpointSigner, TransparencyLog } from './log/index.ts'
+import { checkpointSigner, type PublicListener, servePublicLog, TransparencyLog } from './log/index.ts'
 import { createGrpcServer, type Listener, listen } from './server/listener.ts'
 import { addService, Calls } from './server/methods.ts'
 import { attestationService } from './services/attestation.ts'
@@ -56,13 +56,15 @@ export interface RunningGateway {
   readonly address: string
   /** C2SP verifier key of its log. */
   readonly logKey: string
+  /** URL where anybody may read the log; null unless that is configured. */
+  readonly publicLog: string | null
   /** Ends connections, then closes the store. Unfinished jobs are taken up at the next start. */
   close(): Promise<void>
 }
 
 /**
  * Starts a gateway from its folder.
- * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `PORT_IN_USE`, `TLS_REJECTED`.
+ * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `LOG_ROLLED_BACK`, `PORT_IN_USE`, `TLS_REJECTED`.
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const config = loadConfig(options.folder)
@@ -92,7 +94,7 @@ interface Parts {
 async function serve({ folder, config, keys, address, logger, store, clock }: Parts): Promise<RunningGateway> {
   const { db } = store
   const { limits } = config
-  const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock)
+  const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock, logHeadPath(folder, config))
   const collateral = await gatewayCollateral(folder, config, clock, logger)
   const appraiser = new Appraiser(clock, collateral.source, config.simulatedRoots.map(fromBase64Url))
   const grants = new Grants(db, log, clock)
@@ -130,10 +132,14 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const bytes = byteHandler({ uploads, folder: store.blobs, readable: (caller, blobId) => access.readable(caller, blobId), logger })
   const { connections, connectionsPerIdentity } = limits
   let listener: Listener
+  let publicLog: PublicListener | null = null
   try {
+    publicLog = await openPublicLog(log, config, keys, logger)
     listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
   } catch (error) {
+    await publicLog?.close()
     await jobs.close()
+    await log.close()
     throw error
   }
   const bound = formatAddress(listener.address)
@@ -142,19 +148,31 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
     name: config.name,
     address: bound,
     logKey: log.verifierKey,
+    publicLog: publicLog === null ? null : `${config.log.publicTls ? 'https' : 'http'}://${formatAddress(publicLog.address)}`,
     async close() {
       health.setStatus('', 'NOT_SERVING')
       calls.stop()
+      await publicLog?.close()
       await listener.close()
       await calls.idle()
       await uploads.close()
       await jobs.close()
       await collateral.close()
-      await log.settled()
+      await log.close()
       await store.close()
       logger.info('gateway has stopped')
     },
   }
+}
+
+async function openPublicLog(
+  log: TransparencyLog,
+  { log: { publicListen, publicTls, publicConnections: connections } }: GatewayConfig,
+  keys: GatewayKeys,
+  logger: Logger,
+): Promise<PublicListener | null> {
+  if (publicListen === undefined) return null
+  return servePublicLog(log, { address: parseAddress(publicListen), tls: publicTls ? keys.tls : null, connections, logger })
 }
 
 function addHealth(grpc: Server): HealthImplementation {

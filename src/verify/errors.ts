@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   DOCUMENT_INVALID: { exit: 3, fix: 'A field is missing, unknown or out of range; see docs/formats.' },
   JWS_MALFORMED: { exit: 3, fix: 'The document is not a JWS of the expected type.' },
   NOTE_MALFORMED: { exit: 3, fix: 'The checkpoint is not a C2SP signed note.' },
+  TILE_MALFORMED: { exit: 3, fix: 'The path or content is not a C2SP tile of this log; ask another copy of it.' },
   SIGNATURE_INVALID: { exit: 4, fix: 'The signature does not verify: do not trust this document.' },
   CHAIN_INVALID: { exit: 4, fix: 'The certificate does not lead to a trusted root.' },
   COLLATERAL_EXPIRED: { exit: 4, fix: 'A certificate is outside its validity; check --at and fetch collateral again.' },
@@ -34,6 +35,10 @@ export const ERROR_CODES = {
   LOG_PROOF_INVALID: { exit: 4, fix: 'The log does not hold this entry: nothing may be released.' },
   LOG_STALE: { exit: 5, fix: 'The checkpoint is older than the policy allows; check the gateway and its clock.' },
   LOG_CORRUPT: { exit: 1, fix: 'The stored log contradicts itself: restore the data folder; do not delete it.' },
+  LOG_ROLLED_BACK: {
+    exit: 1,
+    fix: 'This is not the newest database: put the newest one back; docs/formats/log.md says what to do without it.',
+  },
   EVIDENCE_REJECTED: { exit: 5, fix: 'The evidence does not meet the policy; each failed check names what it wanted.' },
   POLICY_DENIED: { exit: 5, fix: 'The policy does not allow this; ask the data owner.' },
   GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },

@@ -49,6 +49,7 @@ describe('commands that look', () => {
       ['receipt', 'show', 'job.sealgate-receipt.json'],
       ['log', 'prove', '0', ...alice()],
       ['log', 'verify', ...alice()],
+      ['log', 'watch', '--once', ...alice()],
       ['policy', 'check', world.path('owner/policy.json')],
       ['keys', 'show', world.path('owner')],
       ['keys', 'show', world.path('gw')],

@@ -61,6 +61,11 @@ export class TestLog {
     }
   }
 
+  /** Canonical bytes. */
+  get leaves(): readonly Uint8Array[] {
+    return this.#leaves
+  }
+
   async checkpoint(time: number, cosigners: readonly NoteSigner[] = [this.#signer]): Promise<string> {
     const { read } = await this.#tree()
     const checkpoint = { origin: this.#signer.name, size: this.size, root: await rootAt(this.size, read) }

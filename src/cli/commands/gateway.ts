@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { type LogLevel, logLevelOption } from '../options.ts'
 
@@ -19,14 +20,36 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate gateway doctor gw'))
     .action(action<object, [string]>(doctor))
+  gateway
+    .command('renew-head')
+    .description('write a lost or damaged head file of the log anew; only with a database that is known to be the newest')
+    .argument('<folder>', 'gateway folder')
+    .option('--dangerously-trust-database', 'the database is the newest one; with an older copy the log forks')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate gateway renew-head gw --dangerously-trust-database'))
+    .action(action<{ readonly dangerouslyTrustDatabase?: boolean }, [string]>(renewHead))
+}
+
+async function renewHead({ output }: Context, options: { readonly dangerouslyTrustDatabase?: boolean }, folder: string): Promise<void> {
+  const { loadConfig, loadKeys, renewHead: renew } = await import('../../gateway/index.ts')
+  if (options.dangerouslyTrustDatabase !== true) {
+    throw new AttestError(
+      'USAGE',
+      'an older database would fork the log: say --dangerously-trust-database if you know that it is the newest',
+    )
+  }
+  const { entries } = await renew(folder, loadConfig(folder), loadKeys(folder).log)
+  output.answer({ entries }, [`The head file says now what the database says: ${entries} entries.`])
 }
 
 async function start({ output, signal }: Context, { logLevel }: { readonly logLevel: LogLevel }, folder: string): Promise<void> {
   const { startGateway } = await import('../../gateway/index.ts')
   const { createLogger } = await import('../logger.ts')
   const gateway = await startGateway({ folder, logger: createLogger(logLevel) })
-  output.answer({ name: gateway.name, address: gateway.address, log: gateway.logKey, pid: process.pid }, [
-    `Gateway "${gateway.name}" listens on ${gateway.address}. Ctrl-C stops it.`,
+  const { name, address, logKey, publicLog } = gateway
+  output.answer({ name, address, log: logKey, publicLog, pid: process.pid }, [
+    `Gateway "${name}" listens on ${address}. Ctrl-C stops it.`,
+    ...(publicLog === null ? [] : [`Anybody may read its log at ${publicLog}.`]),
   ])
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()

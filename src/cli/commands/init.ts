@@ -8,6 +8,7 @@ interface InitOptions {
   readonly name?: string
   readonly listen: string
   readonly publicAddress?: string
+  readonly logListen?: string
   readonly trust?: string
   readonly suite: 'hybrid' | 'p384'
   readonly simulated?: boolean
@@ -29,6 +30,7 @@ export function register(program: Command): void {
     .option('--name <name>', 'gateway: its name (a-z, 0-9, "-")')
     .option('--listen <host:port>', 'gateway: where to listen', '127.0.0.1:7443')
     .option('--public-address <host:port>', 'gateway: what others dial, where that differs')
+    .option('--log-listen <host:port>', 'gateway: where anybody may read the log over HTTP; nowhere unless given')
     .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway)')
     .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
     .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
@@ -62,8 +64,10 @@ async function initFolder(context: Context, options: InitOptions, folder: string
 async function initGateway({ output }: Context, options: InitOptions, folder: string): Promise<void> {
   if (options.name === undefined) throw new AttestError('USAGE', '--role gateway needs --name')
   const { createGatewayFolder } = await import('../folders/gateway-folder.ts')
-  const { name, listen, publicAddress } = options
-  const trust = await createGatewayFolder({ folder, name, listen, publicAddress: publicAddress ?? null, at: new Date() })
+  const { parseAddress } = await import('../../rpc/index.ts')
+  const { name, listen, publicAddress, logListen } = options
+  if (logListen !== undefined) parseAddress(logListen)
+  const trust = await createGatewayFolder({ folder, name, listen, publicAddress: publicAddress ?? null, logListen, at: new Date() })
   output.answer({ role: 'gateway', folder, name, listen, trust }, [
     `Gateway "${name}" is ready in ${folder}.`,
     `  Others need: ${folder}/trust.json, and an identity each (sealgate ca issue --gateway ${folder} …).`,

@@ -19,6 +19,8 @@ export interface NewGateway {
   readonly listen: string
   /** host:port that clients dial, where it differs. */
   readonly publicAddress: string | null
+  /** host:port where anybody may read the log. */
+  readonly logListen?: string | undefined
   readonly at: Date
 }
 
@@ -51,6 +53,7 @@ export async function createGatewayFolder(gateway: NewGateway): Promise<TrustFil
     name,
     listen: gateway.listen,
     ...(gateway.publicAddress === null ? {} : { publicAddress: gateway.publicAddress }),
+    ...(gateway.logListen === undefined ? {} : { log: { publicListen: gateway.logListen } }),
     simulatedRoots: [],
     allowUnknown: [],
   }

@@ -2,6 +2,7 @@ import { issueFlattenedJws, type Secret, wrapRelease } from '../../seal/index.ts
 import { checkpointAgeChecks, instantOf, nonceCheckpointChecks, releaseLeafChecks } from '../../verify/appraise/index.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import { encodeIntent, INTENT_TYP, type ReleaseIntent } from '../../verify/documents/intent.ts'
+import { commitmentOf } from '../../verify/documents/leaf.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import { useSlotTag } from '../../verify/documents/use-slot.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -49,6 +50,8 @@ export async function logIntent(plan: ReleasePlan): Promise<LoggedIntent> {
     const salt = random(32)
     const intent = await makeIntent(plan, attempt)
     const intentJws = await issueFlattenedJws(encodeIntent(intent), INTENT_TYP, plan.owner.grantKey)
+    const slots = intent.slots.map(({ grant, k }) => ({ grant, k }))
+    await plan.owner.releases.put({ commitment: await commitmentOf(salt, intentJws), job: plan.jobDigest, slots })
     try {
       const entry = await plan.client.logIntent(plan.contract.jobId, intentJws, salt, optionsOf(plan))
       const verified = await checkEntry(plan, intent, { ...entry, salt, opening: intentJws })

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { blobField, setField, textField } from '../../verify/documents/fields.ts'
 import { type Requirements, requirementFields } from '../../verify/documents/requirements.ts'
@@ -29,6 +29,17 @@ export interface GatewayLimits {
   readonly reconnectSeconds: number
 }
 
+/** How a gateway keeps and shows its log. */
+export interface LogConfig {
+  /** The head file, if not `log.head` in the gateway folder: a path, relative to that folder. */
+  readonly headFile?: string | undefined
+  /** `host:port` where anybody may read the log over HTTP; absent: nobody but callers with a certificate. */
+  readonly publicListen?: string | undefined
+  /** True: HTTPS with the gateway's certificate, which its own authority signed. False: plain HTTP, which a web server may wrap. */
+  readonly publicTls: boolean
+  readonly publicConnections: number
+}
+
 /** `gateway.json` of a gateway folder. */
 export interface GatewayConfig {
   readonly v: 1
@@ -45,6 +56,7 @@ export interface GatewayConfig {
   readonly hostRequirements: Requirements
   /** Where endorsements come from. */
   readonly collateral: CollateralConfig
+  readonly log: LogConfig
   readonly limits: GatewayLimits
 }
 
@@ -66,6 +78,13 @@ const limitsSchema = z.strictObject({
   reconnectSeconds: atLeastOne(3600, 30),
 })
 
+const logSchema = z.strictObject({
+  headFile: textField(4096).optional(),
+  publicListen: textField(256).optional(),
+  publicTls: z.boolean().default(false),
+  publicConnections: atLeastOne(65_536, 256),
+})
+
 const ALLOWABLE: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
 
 const schema: z.ZodType<GatewayConfig> = z.strictObject({
@@ -77,6 +96,7 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
   hostRequirements: z.strictObject(requirementFields).default({}),
   collateral: collateralSchema.default(collateralSchema.parse({})),
+  log: logSchema.default(logSchema.parse({})),
   limits: limitsSchema.default(limitsSchema.parse({})),
 })
 
@@ -88,6 +108,8 @@ export const GATEWAY_FILES = {
   ca: 'ca.crt',
   signingKey: 'signing.key.json',
   logKey: 'log.key.json',
+  /** The newest checkpoint that was handed out. Not to be restored from a backup. */
+  logHead: 'log.head',
   /** Certificates and CRLs, PEM or DER: what appraisal may use besides what hosts bring. Never an anchor. */
   collateral: 'collateral',
   /** Endorsements that were fetched or imported, by content. */
@@ -95,6 +117,11 @@ export const GATEWAY_FILES = {
   /** Database and ciphertext. */
   data: 'data',
 } as const
+
+/** Where the head file of a gateway lies. */
+export function logHeadPath(folder: string, { log }: GatewayConfig): string {
+  return resolve(folder, log.headFile ?? GATEWAY_FILES.logHead)
+}
 
 export function loadConfig(folder: string): GatewayConfig {
   return readJson(join(folder, GATEWAY_FILES.config), schema)

@@ -1,13 +1,18 @@
+import type { ControlledTransaction } from 'kysely'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { encodeLeaf, type Leaf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
-import type { LoggedEntry } from '../../verify/tlog/index.ts'
+import type { LoggedEntry, Tile } from '../../verify/tlog/index.ts'
 import { consistencyProof, inclusionProof, leafHash, MerkleFrontier } from '../../verify/tlog/index.ts'
 import type { Clock } from '../clock.ts'
 import type { Database, Tx } from '../store/open-store.ts'
+import type { Tables } from '../store/tables.ts'
+import { openHead } from './check-head.ts'
 import { checkTail } from './check-tail.ts'
+import type { HeadCalls, HeadFile, LogHead } from './head-file.ts'
 import { nodeReader } from './nodes.ts'
 import type { CheckpointSigner } from './signer.ts'
+import { readTile } from './tiles.ts'
 
 /** What is to be logged. */
 export interface NewEntry {
@@ -40,25 +45,32 @@ const FRESH_SECONDS = 10
 /**
  * Append-only RFC 6962 log in the store. Nothing is answered before it is durable under a signed checkpoint, and no
  * checkpoint is signed twice for one size with two roots: tree, tags, what belongs to them and the checkpoint over them
- * are one transaction, and every batch starts from what is stored, never from memory.
+ * are one transaction, and every batch starts from what is stored, never from memory. What is handed out, the head file
+ * outside of the database knows too, so that an older copy of the database cannot pass for the newest.
  */
 export class TransparencyLog {
   readonly #db: Database
   readonly #signer: CheckpointSigner
   readonly #clock: Clock
+  readonly #head: HeadFile
   #waiting: Waiting[] = []
   #running: Promise<void> | null = null
 
-  private constructor(db: Database, signer: CheckpointSigner, clock: Clock) {
+  private constructor(db: Database, signer: CheckpointSigner, clock: Clock, head: HeadFile) {
     this.#db = db
     this.#signer = signer
     this.#clock = clock
+    this.#head = head
   }
 
-  /** @throws AttestError `LOG_CORRUPT` when the stored tail does not agree with its checkpoint. */
-  static async open(db: Database, signer: CheckpointSigner, clock: Clock): Promise<TransparencyLog> {
+  /**
+   * @param head - Path of the head file; not on the medium that is restored with the database.
+   * @throws AttestError `LOG_CORRUPT` when the stored tail does not agree with its checkpoint, `LOG_ROLLED_BACK` when it does
+   * not agree with what was handed out.
+   */
+  static async open(db: Database, signer: CheckpointSigner, clock: Clock, head: string, calls?: HeadCalls): Promise<TransparencyLog> {
     await checkTail(db, signer)
-    return new TransparencyLog(db, signer, clock)
+    return new TransparencyLog(db, signer, clock, await openHead(db, signer, head, calls))
   }
 
   get origin(): string {
@@ -79,11 +91,15 @@ export class TransparencyLog {
     return this.entryAt(index as number)
   }
 
+  /** Entries that may be shown: those under the newest checkpoint that is durable in database and head file. */
+  get size(): number {
+    return this.#head.current.size
+  }
+
   /** The newest checkpoint, signed anew when the last one is older than ten seconds. */
   async checkpoint(): Promise<string> {
-    const last = await lastCheckpoint(this.#db)
-    if (last === null || this.#seconds() - last.time > FRESH_SECONDS) await this.#enqueue(null)
-    return (await lastCheckpoint(this.#db))?.note ?? ''
+    if (this.#seconds() - this.#head.current.time > FRESH_SECONDS) await this.#enqueue(null)
+    return this.#head.current.note
   }
 
   /** An entry with its proof under the checkpoint that was signed with it: the same answer for ever. */
@@ -97,33 +113,47 @@ export class TransparencyLog {
       .executeTakeFirst()
     if (row === undefined) throw new AttestError('NOT_FOUND', `the log has no entry ${index}`)
     if (row.salt === null) throw new AttestError('NOT_FOUND', `the opening of entry ${index} was erased`)
+    // Committed, but a failure kept it from the head file: a next checkpoint takes it there first.
+    if (row.size > this.size) await this.#enqueue(null)
     const proof = await inclusionProof(index, row.size, nodeReader(this.#db))
     return { leaf: row.leaf, leafHash: toBase64Url(row.hash), salt: row.salt, index, proof, checkpoint: row.note }
   }
 
   async inclusionProof(index: number, size: number): Promise<readonly Uint8Array[]> {
-    await this.#checkSize(size)
+    this.#checkSize(size)
     return inclusionProof(index, size, nodeReader(this.#db))
   }
 
   async consistencyProof(oldSize: number, newSize: number): Promise<readonly Uint8Array[]> {
-    await this.#checkSize(newSize)
+    this.#checkSize(newSize)
     return consistencyProof(oldSize, newSize, nodeReader(this.#db))
   }
 
   async leaves(start: number, count: number): Promise<readonly Uint8Array[]> {
-    const rows = await this.#db.selectFrom('log_leaves').select('leaf').where('idx', '>=', start).orderBy('idx').limit(count).execute()
+    const rows = await this.#db
+      .selectFrom('log_leaves')
+      .select('leaf')
+      .where('idx', '>=', start)
+      .where('idx', '<', this.size)
+      .orderBy('idx')
+      .limit(count)
+      .execute()
     return rows.map((row) => row.leaf)
   }
 
-  /** Resolves when everything that was asked for is written or refused. */
-  async settled(): Promise<void> {
-    await this.#running
+  /** A tile of the tree that the newest checkpoint is of, or of an earlier one; null beyond it. */
+  tile(tile: Tile): Promise<Uint8Array | null> {
+    return readTile(this.#db, tile, this.size)
   }
 
-  async #checkSize(size: number): Promise<void> {
-    const last = await lastCheckpoint(this.#db)
-    if (size > (last?.size ?? 0)) throw new AttestError('NOT_FOUND', `the log has ${last?.size ?? 0} entries, not ${size}`)
+  /** Resolves when everything that was asked for is written or refused, and lets go of the head file. */
+  async close(): Promise<void> {
+    await this.#running
+    await this.#head.close()
+  }
+
+  #checkSize(size: number): void {
+    if (size > this.size) throw new AttestError('NOT_FOUND', `the log has ${this.size} entries, not ${size}`)
   }
 
   #enqueue(entry: NewEntry | null): Promise<number | null> {
@@ -135,21 +165,31 @@ export class TransparencyLog {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, MAX_BATCH)
+      let batch: readonly Waiting[] = []
       try {
-        for (const settle of await this.#commit(batch)) settle()
+        const tx = await this.#db.startTransaction().execute()
+        // Now and not before: whoever came while the database was busy with others goes along.
+        batch = this.#waiting.splice(0, MAX_BATCH)
+        const { answers, head } = await this.#commit(tx, batch)
+        // Durable now: the batch in the database. A crash here costs nothing but answers: at the next start the database is
+        // ahead of the head file, which catches up. The other order would leave a head that no database has.
+        if (head !== null) await this.#head.write(head)
+        for (const settle of answers) settle()
       } catch (error) {
         // Durable now: all of the batch or none of it, we cannot tell which (the disk may have failed after the write). Nobody
         // was answered; the next batch starts from what is stored, and a repeated request finds its entry or makes it.
-        for (const { reject } of batch) reject(error)
+        // Without a transaction nothing was tried, and nobody is left waiting.
+        for (const { reject } of batch.length > 0 ? batch : this.#waiting.splice(0)) reject(error)
       }
     }
     this.#running = null
   }
 
-  /** One transaction, one checkpoint. @returns the answers, to be given only when it is durable. */
-  async #commit(batch: readonly Waiting[]): Promise<readonly (() => void)[]> {
-    const tx = await this.#db.startTransaction().execute()
+  /** One transaction, one checkpoint. @returns the answers, to be given only when the head, if there is a new one, is durable. */
+  async #commit(
+    tx: ControlledTransaction<Tables>,
+    batch: readonly Waiting[],
+  ): Promise<{ readonly answers: readonly (() => void)[]; readonly head: LogHead | null }> {
     try {
       const last = await lastCheckpoint(tx)
       const time = this.#timeAfter(last?.time ?? 0)
@@ -174,14 +214,16 @@ export class TransparencyLog {
       }
       if (frontier.size === last?.size && batch.every((waiting) => waiting.entry !== null)) {
         await tx.rollback().execute()
-        return answers
+        return { answers, head: null }
       }
-      const note = await this.#signer.sign(frontier.size, await frontier.root(), time)
-      await tx.insertInto('log_checkpoints').values({ id, size: frontier.size, time, note }).execute()
+      const { size } = frontier
+      const root = await frontier.root()
+      const note = await this.#signer.sign(size, root, time)
+      await tx.insertInto('log_checkpoints').values({ id, size, time, note }).execute()
       // Durable with this commit: the entries, what belongs to them, and the checkpoint over them. A crash before it costs the
       // whole batch, which nobody has heard of; the note that was signed for it never leaves this process.
       await tx.commit().execute()
-      return answers
+      return { answers, head: { origin: this.origin, size, root, time, note } }
     } catch (error) {
       await rollback(tx)
       throw error

@@ -12,7 +12,20 @@ export { type Appended, MerkleFrontier, rootOfLeafHashes } from './frontier.ts'
 export { emptyRoot, HASH_SIZE, leafHash, leafHashOfParts } from './hash.ts'
 export type { NodeId, NodeReader, TreeNode } from './nodes.ts'
 export { encodeNote, type Note, type NoteSignature, parseNote } from './note.ts'
-export { consistencyProof, inclusionProof, rootAt } from './proofs.ts'
+export { consistencyNodes, consistencyProof, inclusionNodes, inclusionProof, rootAt } from './proofs.ts'
+export { readEntryBundle, type TileSource, tileNodeReader, tileOfNode, tilesOfNodes } from './tile-reader.ts'
+export {
+  type EntryTile,
+  encodeEntryBundle,
+  encodeHashTile,
+  encodeTilePath,
+  type HashTile,
+  parseEntryBundle,
+  parseHashTile,
+  parseTilePath,
+  TILE_WIDTH,
+  type Tile,
+} from './tiles.ts'
 export { type ConsistencyClaim, type InclusionClaim, verifyConsistency, verifyInclusion } from './verify-proofs.ts'
 export {
   COSIGNATURE_ED25519,

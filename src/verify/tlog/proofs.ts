@@ -1,6 +1,6 @@
 import { AttestError } from '../errors.ts'
 import { joinSubtrees } from './hash.ts'
-import { bitLength, coveringNodes, type NodeReader, readNodes } from './nodes.ts'
+import { bitLength, coveringNodes, type NodeId, type NodeReader, readNodes } from './nodes.ts'
 
 /** The leaves from `start` up to, not including, `end`. */
 interface Range {
@@ -19,8 +19,17 @@ export async function rootAt(size: number, read: NodeReader): Promise<Uint8Array
  * @throws AttestError `NOT_FOUND` for an index outside the tree, `LOG_CORRUPT`.
  */
 export async function inclusionProof(index: number, size: number, read: NodeReader): Promise<readonly Uint8Array[]> {
+  return hashRanges(inclusionRanges(index, size), read)
+}
+
+/** The stored nodes that {@link inclusionProof} reads. @throws AttestError `NOT_FOUND`. */
+export function inclusionNodes(index: number, size: number): readonly NodeId[] {
+  return nodesOf(inclusionRanges(index, size))
+}
+
+function inclusionRanges(index: number, size: number): readonly Range[] {
   if (!isCount(index) || !isCount(size) || index >= size) throw new AttestError('NOT_FOUND', `no leaf ${index} in a tree of ${size}`)
-  return hashRanges(pathOf(index, { start: 0, end: size }), read)
+  return pathOf(index, { start: 0, end: size })
 }
 
 function pathOf(index: number, tree: Range): readonly Range[] {
@@ -45,6 +54,15 @@ function pathOf(index: number, tree: Range): readonly Range[] {
  * @throws AttestError `NOT_FOUND` when the old tree is the larger one, `LOG_CORRUPT`.
  */
 export async function consistencyProof(oldSize: number, newSize: number, read: NodeReader): Promise<readonly Uint8Array[]> {
+  return hashRanges(consistencyRanges(oldSize, newSize), read)
+}
+
+/** The stored nodes that {@link consistencyProof} reads. @throws AttestError `NOT_FOUND`. */
+export function consistencyNodes(oldSize: number, newSize: number): readonly NodeId[] {
+  return nodesOf(consistencyRanges(oldSize, newSize))
+}
+
+function consistencyRanges(oldSize: number, newSize: number): readonly Range[] {
   if (!isCount(oldSize) || !isCount(newSize) || oldSize > newSize) {
     throw new AttestError('NOT_FOUND', `no tree of ${oldSize} leaves inside one of ${newSize}`)
   }
@@ -63,7 +81,11 @@ export async function consistencyProof(oldSize: number, newSize: number, read: N
     }
   }
   const node = start === 0 ? [] : [{ start, end }]
-  return hashRanges([...node, ...siblings.reverse()], read)
+  return [...node, ...siblings.reverse()]
+}
+
+function nodesOf(ranges: readonly Range[]): readonly NodeId[] {
+  return ranges.flatMap((r) => coveringNodes(r.start, r.end))
 }
 
 /** One question to the store for all ranges, then one hash per range. */

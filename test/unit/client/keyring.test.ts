@@ -34,7 +34,7 @@ describe('keyring', () => {
   it('holds no key in clear, in no spelling', async () => {
     const { dek } = await keep()
     const useKey = new Secret(random(32))
-    await owner.keyring.putGrant(toBase64Url(random(32)), useKey)
+    await owner.keyring.putGrant(toBase64Url(random(32)), useKey, 1)
     const texts = readdirSync(join(owner.path, 'keyring')).map((name) => readFileSync(join(owner.path, 'keyring', name), 'utf8'))
     for (const key of [dek.expose(), useKey.expose()]) {
       for (const spelling of [toHex(key), toBase64Url(key), Buffer.from(key).toString('base64')]) {
@@ -47,21 +47,21 @@ describe('keyring', () => {
     const { digest } = await keep()
     const other = await freshOwner(folder)
     const text = readFileSync(join(owner.path, 'keyring', `dataset-${digest}.json`))
-    await other.keyring.putGrant(toBase64Url(random(32)), new Secret(random(32)))
+    await other.keyring.putGrant(toBase64Url(random(32)), new Secret(random(32)), 3)
     writeFileSync(join(other.path, 'keyring', `dataset-${digest}.json`), text)
     await expect(other.keyring.datasetKey(digest)).rejects.toEqual(withCode('UNWRAP_FAILED'))
   })
 
   it('rejects the key of one grant under the name of another', async () => {
     const [a, b] = [toBase64Url(random(32)), toBase64Url(random(32))]
-    await owner.keyring.putGrant(a, new Secret(random(32)))
+    await owner.keyring.putGrant(a, new Secret(random(32)), 3)
     renameSync(join(owner.path, 'keyring', `grant-${a}.json`), join(owner.path, 'keyring', `grant-${b}.json`))
     await expect(owner.keyring.grant(b)).rejects.toEqual(withCode('UNWRAP_FAILED'))
   })
 
   it('counts slots upwards only', async () => {
     const grant = toBase64Url(random(32))
-    await owner.keyring.putGrant(grant, new Secret(random(32)))
+    await owner.keyring.putGrant(grant, new Secret(random(32)), 3)
     await owner.keyring.spendSlots(grant, 3)
     await owner.keyring.spendSlots(grant, 1)
     expect((await owner.keyring.grant(grant)).nextSlot).toBe(3)

@@ -15,7 +15,7 @@ import { createDatasetHeader, generateKemKey, type KemKey, type NoteSigner, Secr
 import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
 import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../../../src/verify/documents/intent.ts'
 import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../../src/verify/documents/keys.ts'
-import type { Leaf } from '../../../../src/verify/documents/leaf.ts'
+import { commitmentOf, type Leaf } from '../../../../src/verify/documents/leaf.ts'
 import { AttestError } from '../../../../src/verify/errors.ts'
 import { verifyFlattenedJws } from '../../../../src/verify/formats/jws.ts'
 import type { LoggedEntry } from '../../../../src/verify/tlog/index.ts'
@@ -107,7 +107,7 @@ beforeEach(async () => {
   dataset = { digest: made.digest, dek: made.dek.expose().slice() }
   useKey = random(32)
   const grantId = toBase64Url(random(32))
-  await owner.keyring.putGrant(grantId, new Secret(useKey.slice()))
+  await owner.keyring.putGrant(grantId, new Secret(useKey.slice()), 3)
   const grant: OwnGrant = {
     grantId,
     grant: await sampleGrant(made.bytes, policyBytes, { uses: 2 }),
@@ -165,6 +165,25 @@ describe('release', () => {
     const next = { ...plan, memory: new LogMemory(join(folder, `next-${runs}`)) }
     expect((await logIntent({ ...next, client: clientThat(logging()) })).intent.slots[0]?.k).toBe(1)
     await expect(logIntent(next)).rejects.toEqual(withCode('GRANT_USED'))
+  })
+
+  it('records each release before anybody hears of it, so that the owner knows it again in the log', async () => {
+    const heard: string[] = []
+    const listening: Logging = async (intent, jws, salt) => {
+      const commitment = await commitmentOf(salt, jws)
+      if ((await owner.releases.commitments()).has(commitment)) heard.push(commitment)
+      if (intent.slots[0]?.k === 0) throw new AttestError('GRANT_USED', 'the tag is in the log')
+      return logging()(intent, jws, salt)
+    }
+    const { entry } = await logIntent({ ...plan, client: clientThat(listening) })
+    expect(heard).toHaveLength(2)
+    expect(entry.leaf.commitment).toBe(heard[1])
+  })
+
+  it('asks for no release that it cannot record', async () => {
+    const releases = { put: () => Promise.reject(new AttestError('DISK_FULL', 'no space left')) } as unknown as Owner['releases']
+    const unasked: Logging = () => Promise.reject(new Error('nobody should hear of it'))
+    await expect(logIntent({ ...plan, owner: { ...owner, releases }, client: clientThat(unasked) })).rejects.toEqual(withCode('DISK_FULL'))
   })
 
   it('takes the next slot when another client of the owner has used one', async () => {

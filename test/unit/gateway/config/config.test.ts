@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadCollateral } from '../../../../src/gateway/collateral/local.ts'
+import { logHeadPath } from '../../../../src/gateway/config/config.ts'
 import { exposedKeyFiles, loadKeys } from '../../../../src/gateway/config/keys.ts'
 import { GATEWAY_FILES, loadConfig } from '../../../../src/gateway/index.ts'
 import { toBase64 } from '../../../../src/verify/bytes/bytes.ts'
@@ -39,11 +40,21 @@ describe('gateway.json', () => {
     ['an unknown that says whether evidence is genuine', { ...GOOD, allowUnknown: ['signature'] }],
     ['a requirement that nobody knows', { ...GOOD, hostRequirements: { tdx: { septVe: true } } }],
     ['another version', { ...GOOD, v: 2 }],
+    ['a log setting that nobody knows', { ...GOOD, log: { public: true } }],
+    ['no connection for readers of the log', { ...GOOD, log: { publicConnections: 0 } }],
   ])('is refused with %s, naming the file', (_what, config) => {
     write(GATEWAY_FILES.config, JSON.stringify(config))
     expect(() => loadConfig(folder)).toThrow(
       expect.objectContaining({ code: 'DOCUMENT_INVALID', message: expect.stringContaining(folder) }),
     )
+  })
+
+  it('keeps the head of the log beside the database, or where it is told', () => {
+    write(GATEWAY_FILES.config, JSON.stringify(GOOD))
+    expect(loadConfig(folder).log).toEqual({ publicTls: false, publicConnections: 256 })
+    expect(logHeadPath(folder, loadConfig(folder))).toBe(join(folder, 'log.head'))
+    write(GATEWAY_FILES.config, JSON.stringify({ ...GOOD, log: { headFile: '/mnt/other/log.head' } }))
+    expect(logHeadPath(folder, loadConfig(folder))).toBe('/mnt/other/log.head')
   })
 
   it('says so when it is missing or no JSON', () => {

@@ -32,16 +32,20 @@ beforeEach(async () => {
   await open()
 })
 afterEach(async () => {
+  await log.close()
   await store.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
 async function open(): Promise<void> {
   store = await openStore(folder, { wrap: faults.wrap })
-  log = await TransparencyLog.open(store.db, signer, clock)
+  log = await TransparencyLog.open(store.db, signer, clock, headPath())
 }
 
+const headPath = (): string => join(folder, 'log.head')
+
 async function reopen(): Promise<void> {
+  await log.close()
   await store.close()
   await open()
 }
@@ -239,11 +243,11 @@ describe('a stored log that contradicts itself', () => {
     await damage.execute(store.db)
     await store.close()
     store = await openStore(folder)
-    await expect(TransparencyLog.open(store.db, signer, clock)).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
+    await expect(TransparencyLog.open(store.db, signer, clock, headPath())).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
   })
 
   it('is not gone on with under another key', async () => {
     const other = await checkpointSigner({ ...testKey('other').jwk, origin: ORIGIN })
-    await expect(TransparencyLog.open(store.db, other, clock)).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
+    await expect(TransparencyLog.open(store.db, other, clock, headPath())).rejects.toMatchObject({ code: 'LOG_CORRUPT' })
   })
 })

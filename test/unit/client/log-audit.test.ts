@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Audit } from '../../../src/cli/audit-log.ts'
+import { describeFinding, LogAudit } from '../../../src/client/index.ts'
 import { toBase64Url } from '../../../src/verify/bytes/bytes.ts'
 import type { Leaf } from '../../../src/verify/documents/leaf.ts'
 import { T0 } from '../../support/job-documents.ts'
@@ -20,9 +20,9 @@ const leaf = (changes: Partial<Leaf>): Leaf => ({
 const release = (tag: string): Leaf => leaf({ type: 'release', tags: [b64(tag)], deadline: DEADLINE })
 
 function findings(leaves: readonly Leaf[], time: number): readonly string[] {
-  const audit = new Audit()
-  for (const [i, entry] of leaves.entries()) audit.add(i, entry, b64(`hash ${i}`))
-  return audit.report(time).findings
+  const audit = new LogAudit()
+  const found = leaves.flatMap((entry, i) => audit.add(i, entry, b64(`hash ${i}`)))
+  return [...found, ...audit.overdue(time)].map(describeFinding)
 }
 
 describe('audit of a log', () => {
