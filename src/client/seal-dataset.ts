@@ -37,7 +37,7 @@ export async function sealDataset(request: SealRequest): Promise<SealedDataset> 
   const { owner, input, output, legal } = request
   const plaintextSize = await sizeOfInput(input)
   if (await exists(output)) throw new AttestError('ALREADY_EXISTS', `${output} exists and is not overwritten`)
-  const { bytes: header, digest, dek } = await createDatasetHeader({ plaintextSize, owner: owner.grantThumbprint, legal, random })
+  const { bytes: header, digest, dek } = await createDatasetHeader({ content: 'file', plaintextSize, owner: owner.grantThumbprint, legal, random })
   const sizeBytes = sealedFileSize(header)
   await checkSpace(output, sizeBytes)
   try {

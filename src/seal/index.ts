@@ -1,3 +1,26 @@
+export {
+  type ArchiveItem,
+  type ArchiveSource,
+  type CreateHash,
+  type OpenedArchive,
+  openArchive,
+  packArchive,
+  type RunningHash,
+  readContents,
+} from './archive.ts'
+export {
+  ARCHIVE_HEAD_SIZE,
+  type ArchiveEntry,
+  type ArchiveFile,
+  type ArchiveFolder,
+  archiveSize,
+  encodeManifest,
+  MAX_ARCHIVE_ENTRIES,
+  MAX_MANIFEST_SIZE,
+  parseManifestEntries,
+  parseManifestHead,
+} from './archive-manifest.ts'
+export { compareNames, pathProblem } from './archive-path.ts'
 export { encodeFileHead, readSealedFile, type SealedFile, sealedFileSize } from './file.ts'
 export {
   createDatasetHeader,
@@ -29,4 +52,5 @@ export {
   segmentSpan,
   TAG_SIZE,
 } from './sizes.ts'
-export { type Chunks, type OpenOptions, openStream, type SealOptions, sealStream } from './stream.ts'
+export { type Chunks, type OpenOptions, openStream, openStreamFrom, type ResumePoint, type SealOptions, sealStream } from './stream.ts'
+export { chunksOf, openTransform, sealTransform, transformOf } from './web-streams.ts'

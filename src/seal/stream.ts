@@ -59,12 +59,34 @@ export interface OpenOptions {
  * @throws AttestError `KEY_COMMITMENT_MISMATCH` before anything is opened, `HEADER_INVALID`, `SEGMENT_INVALID` for a
  *   changed, moved, repeated or foreign segment, `STREAM_TRUNCATED` for one byte too few or too many.
  */
-export async function* openStream(stream: Chunks, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const total = ciphertextSize(parseHeader(options.header).plaintextSize)
+export function openStream(stream: Chunks, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  return openRest(stream, options, null)
+}
+
+/** Where opening goes on. */
+export interface ResumePoint {
+  /** The first 40 bytes of the stream. */
+  readonly streamHeader: Uint8Array
+  /** The first segment to open, from 0. Its place in stream and plaintext: `segmentSpan`. */
+  readonly segment: number
+}
+
+/**
+ * As {@link openStream}, from one segment to the end.
+ * @param rest - The stream from that segment's offset on; for segment 0 the whole stream.
+ * @throws AttestError as `openStream`; `LIMIT_EXCEEDED` for a segment outside the stream.
+ */
+export function openStreamFrom(rest: Chunks, point: ResumePoint, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  return openRest(rest, options, point.segment === 0 ? null : point)
+}
+
+async function* openRest(stream: Chunks, options: OpenOptions, point: ResumePoint | null): AsyncGenerator<Uint8Array, void, undefined> {
+  const { plaintextSize } = parseHeader(options.header)
+  const total = ciphertextSize(plaintextSize)
   const gathered = new Gatherer()
-  let cipher: SegmentCipher | null = null
-  let index = 0
-  let received = 0
+  let cipher = point === null ? null : await SegmentCipher.create(options.header, point.streamHeader, options.dek)
+  let index = point?.segment ?? 0
+  let received = segmentSpan(plaintextSize, index).offset
   for await (const chunk of stream) {
     received += chunk.length
     if (received > total) throw new AttestError('STREAM_TRUNCATED', `the stream goes on after ${total} bytes`, { at: 'stream' })

@@ -69,7 +69,7 @@ describe.each(golden.datasets)('golden dataset $id', (want) => {
   it('is sealed as recorded', async () => {
     const random = counting()
     const { owner, legal } = parseHeader(utf8(want.header)) as DatasetHeader
-    const { bytes, digest, dek } = await createDatasetHeader({ plaintextSize: want.plaintextSize, owner, legal, random })
+    const { bytes, digest, dek } = await createDatasetHeader({ content: 'file', plaintextSize: want.plaintextSize, owner, legal, random })
     const stream = await collect(sealStream([plaintext], { header: bytes, dek, random }))
     const file = concat(encodeFileHead(bytes), stream)
     expect([new TextDecoder().decode(bytes), digest, toHex(dek.expose())]).toEqual([want.header, want.blobId, want.dek])

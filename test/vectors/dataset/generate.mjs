@@ -52,7 +52,7 @@ for (const [id, plaintextSize] of [
   ['three-segments', 2500000],
 ]) {
   const random = counting()
-  const { bytes, digest, dek } = await createDatasetHeader({ plaintextSize, owner, legal, random })
+  const { bytes, digest, dek } = await createDatasetHeader({ content: 'file', plaintextSize, owner, legal, random })
   const plaintext = Uint8Array.from({ length: plaintextSize }, (_, i) => i % 251)
   const stream = await collect(sealStream([plaintext], { header: bytes, dek, random }))
   const { root } = await rootOf([stream])
