@@ -6,6 +6,9 @@ export {
   type RemoteHost,
   type SealedKeyMessage,
 } from './client.ts'
+export { type OpenedDataset, type OpenRequest, openDataset } from './dataset/open-dataset.ts'
+export { pushDataset } from './dataset/push-dataset.ts'
+export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
 export { exists, fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, replaceFile, writeNew } from './files.ts'
 export {
   FILES,
@@ -26,5 +29,3 @@ export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
-export { pushDataset } from './push-dataset.ts'
-export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './seal-dataset.ts'

@@ -37,10 +37,11 @@ export { encodeKemKey, parseKemKey } from './kem-key-file.ts'
 export { checkKeyCommitment } from './key-commitment.ts'
 export { unwrapFromKeyring, wrapForKeyring } from './keyring.ts'
 export { cosign, type NoteSigner, signCheckpoint } from './note.ts'
-export { SegmentOpener } from './random-access.ts'
+export { SegmentOpener, SegmentSealer } from './random-access.ts'
 export { type ReleaseContext, type ReleasedKeys, unwrapRelease, wrapRelease } from './release.ts'
-export { RootHasher, rootOf } from './root.ts'
+export { RootHasher, rootOf, rootOfLeaves, segmentLeaf } from './root.ts'
 export { type RandomBytes, Secret } from './secret.ts'
+export { createStreamHeader } from './segments.ts'
 export {
   ciphertextSize,
   plaintextSize,

@@ -71,7 +71,13 @@ export interface SceneChanges {
 export async function makeScene(changes: SceneChanges = {}): Promise<Scene> {
   const plaintext = changes.plaintext ?? testBytes('rows', 5000)
   const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
-  const made = await createDatasetHeader({ content: 'file', plaintextSize: plaintext.length, owner: changes.owner ?? ownerThumbprint, legal, random })
+  const made = await createDatasetHeader({
+    content: 'file',
+    plaintextSize: plaintext.length,
+    owner: changes.owner ?? ownerThumbprint,
+    legal,
+    random,
+  })
   const parts: Uint8Array[] = []
   for await (const part of sealStream([plaintext], { header: made.bytes, dek: made.dek, random })) parts.push(part)
   const { root } = await rootOf(parts)
