@@ -71,7 +71,9 @@ export function register(program: Command): void {
 }
 
 async function seal({ output, signal }: Context, options: SealOptions, file: string): Promise<void> {
-  const { loadOwner, sealDataset } = await import('../../client/index.ts')
+  // Not the whole room: sealing needs no network, and what is not loaded takes no memory.
+  const { loadOwner } = await import('../../client/owner.ts')
+  const { sealDataset } = await import('../../client/dataset/seal-dataset.ts')
   const sorted = (values: readonly string[]): readonly string[] => [...new Set(values)].sort()
   const sealed = await sealDataset({
     owner: await loadOwner(options.folder),
@@ -96,7 +98,9 @@ async function seal({ output, signal }: Context, options: SealOptions, file: str
 }
 
 async function open({ output, signal }: Context, { folder, out }: OpenOptions, sealed: string): Promise<void> {
-  const { inspectSealed, loadOwner, openDataset } = await import('../../client/index.ts')
+  const { loadOwner } = await import('../../client/owner.ts')
+  const { inspectSealed } = await import('../../client/dataset/seal-dataset.ts')
+  const { openDataset } = await import('../../client/dataset/open-dataset.ts')
   const owner = await loadOwner(folder)
   // The name is the keyring's, which the owner wrote: a header holds none.
   const path = out ?? (await owner.keyring.dataset((await inspectSealed(sealed)).dataset)).name

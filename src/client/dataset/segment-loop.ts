@@ -1,5 +1,9 @@
 import { readSync, writeSync, writevSync } from 'node:fs'
-import { SEGMENT_SIZE, type Secret, SegmentOpener, SegmentSealer, segmentLeaf, segmentSpan } from '../../seal/index.ts'
+// From their own files: a thread should not load what it does not use.
+import { SegmentOpener, SegmentSealer } from '../../seal/random-access.ts'
+import { segmentLeaf } from '../../seal/root.ts'
+import type { Secret } from '../../seal/secret.ts'
+import { SEGMENT_SIZE, segmentSpan } from '../../seal/sizes.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { SegmentRange } from './segment-task.ts'
 

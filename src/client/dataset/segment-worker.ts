@@ -1,6 +1,6 @@
 // Runs in a worker thread: seals or opens one range of the segments of a file.
 import { parentPort, workerData } from 'node:worker_threads'
-import { Secret } from '../../seal/index.ts'
+import { Secret } from '../../seal/secret.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { runSegments } from './segment-loop.ts'
 import type { SegmentMessage, SegmentTask } from './segment-task.ts'

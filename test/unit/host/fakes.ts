@@ -96,6 +96,8 @@ export class FakeRunner implements Runner {
   readonly #workload: Workload
   /** Outcomes that still hold plaintext. */
   held = 0
+  /** Of each input: what it holds, or null for a file. */
+  archives: readonly (readonly string[] | null)[] = []
   runs = 0
   prepared = 0
   /** Fails before the workload is started. */
@@ -117,6 +119,7 @@ export class FakeRunner implements Runner {
     if (this.failure !== null) throw this.failure
     const inputs = new Map<string, Uint8Array>()
     for (const input of request.inputs) inputs.set(input.name, await readAll(input))
+    this.archives = request.inputs.map((input) => input.archive?.entries.map((entry) => entry.path) ?? null)
     this.runs++
     this.onRunning()
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
