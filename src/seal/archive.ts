@@ -1,4 +1,5 @@
 import { concat, equal } from '../verify/bytes/bytes.ts'
+import type { Awaitable } from '../verify/crypto/types.ts'
 import { AttestError } from '../verify/errors.ts'
 import {
   ARCHIVE_HEAD_SIZE,
@@ -15,7 +16,7 @@ import type { Chunks } from './stream.ts'
 /** A SHA-256 in progress. The pure rooms take it as an argument where content is too large to hash in one piece. */
 export interface RunningHash {
   update(data: Uint8Array): unknown
-  digest(): Uint8Array
+  digest(): Awaitable<Uint8Array>
 }
 export type CreateHash = () => RunningHash
 
@@ -43,7 +44,7 @@ export async function* packArchive(entries: readonly ArchiveEntry[], source: Arc
       hash.update(chunk)
       yield chunk
     }
-    if (size !== entry.size || !equal(hash.digest(), entry.sha256)) {
+    if (size !== entry.size || !equal(await hash.digest(), entry.sha256)) {
       throw new AttestError('FILE_UNREADABLE', `${entry.path} changed while it was sealed`)
     }
   }
@@ -108,13 +109,7 @@ export async function* readContents(archive: OpenedArchive, createHash: CreateHa
 
 function checked(entry: ArchiveFile, contents: ChunkReader, hash: RunningHash): AsyncIterable<Uint8Array> {
   let left = entry.size
-  let done = false
-  let failure: AttestError | null = null
-  const end = (): void => {
-    if (done) return
-    done = true
-    if (!equal(hash.digest(), entry.sha256)) failure = invalid(`${JSON.stringify(entry.path)} is not what the manifest says`)
-  }
+  let sound: boolean | null = null
   // A generator that is left early is over; a new one goes on where it stopped.
   async function* rest(): AsyncGenerator<Uint8Array, void, undefined> {
     while (left > 0) {
@@ -124,8 +119,8 @@ function checked(entry: ArchiveFile, contents: ChunkReader, hash: RunningHash): 
       hash.update(chunk)
       yield chunk
     }
-    end()
-    if (failure !== null) throw failure
+    sound ??= equal(await hash.digest(), entry.sha256)
+    if (!sound) throw invalid(`${JSON.stringify(entry.path)} is not what the manifest says`)
   }
   return { [Symbol.asyncIterator]: rest }
 }
