@@ -146,6 +146,32 @@ describe('a sealed file that was changed', () => {
     }
   })
 
+  it('is refused when segments are moved, repeated, or taken from another sealing of the same file', async () => {
+    const [input, other] = [await sealedLarge(), await sealedLarge()]
+    const [bytes, foreign] = [readFileSync(input), readFileSync(other)]
+    const head = 4 + bytes.readUInt32BE(0)
+    const segment = (of: Buffer, i: number): Buffer => of.subarray(head + i * MiB, head + (i + 1) * MiB)
+    const put = async (changes: readonly [number, Buffer][]): Promise<unknown> => {
+      const changed = Buffer.from(bytes)
+      for (const [i, piece] of changes) piece.copy(changed, head + i * MiB)
+      writeFileSync(input, changed)
+      const into = mkdtempSync(path('moved-'))
+      const outcome = await open(input, join(into, 'out'))
+      expect(readdirSync(into)).toEqual(outcome === 'opened' ? ['out'] : [])
+      return outcome
+    }
+    expect(await put([])).toBe('opened')
+    expect(
+      await put([
+        [3, segment(bytes, 30)],
+        [30, segment(bytes, 3)],
+      ]),
+    ).toBe('SEGMENT_INVALID')
+    expect(await put([[5, segment(bytes, 4)]])).toBe('SEGMENT_INVALID')
+    expect(await put([[25, segment(foreign, 25)]])).toBe('SEGMENT_INVALID')
+    expect(await put([[0, segment(foreign, 0)]])).toBe('SEGMENT_INVALID')
+  })
+
   it('is refused when it is cut off, or goes on', async () => {
     const input = await sealedLarge()
     writeFileSync(input, Buffer.concat([readFileSync(input), Buffer.of(0)]))
