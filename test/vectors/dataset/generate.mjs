@@ -8,6 +8,7 @@ import {
   encodeFileHead,
   encodeKemKey,
   generateKemKey,
+  packArchive,
   rootOf,
   Secret,
   sealStream,
@@ -71,6 +72,35 @@ for (const [id, plaintextSize] of [
   })
 }
 
+/** The archive of the documentation, and the dataset that holds it. */
+const files = [
+  ['docs', null],
+  ['docs/hello.txt', 'hello\n'],
+  ['docs/run.sh', '#!/bin/sh\n'],
+  ['docs-old', null],
+  ['empty', ''],
+]
+const entries = files.map(([path, text]) =>
+  text === null
+    ? { type: 'folder', path }
+    : { type: 'file', path, executable: path.endsWith('.sh'), size: Buffer.byteLength(text), sha256: new Uint8Array(sha256(text)) },
+)
+const contentOf = ({ path }) => [Buffer.from(files.find(([p]) => p === path)[1])]
+const packed = await collect(packArchive(entries, { open: contentOf, createHash: () => createHash('sha256') }))
+const archiveRandom = counting()
+const archived = await createDatasetHeader({ content: 'archive', plaintextSize: packed.length, owner, legal, random: archiveRandom })
+const archiveFile = Buffer.concat([
+  encodeFileHead(archived.bytes),
+  await collect(sealStream([packed], { header: archived.bytes, dek: archived.dek, random: archiveRandom })),
+])
+const archive = {
+  files: files.map(([path, text]) => ({ path, text })),
+  archive: hex(packed),
+  blobId: archived.digest,
+  fileSha256: hex(sha256(archiveFile)),
+  file: hex(archiveFile),
+}
+
 const keys = await Promise.all(HPKE_SUITES.map((suite) => generateKemKey(suite, counting(0x80))))
 const keyFiles = keys.map((key) => Buffer.from(encodeKemKey(key)).toString())
 const wire = ({ suite, enc, ciphertext }) => ({ suite, enc: b64(enc), ciphertext: b64(ciphertext) })
@@ -121,6 +151,7 @@ const kept = await wrapForKeyring(keys[0].publicKey, Buffer.from(small.header), 
 const golden = {
   kind: 'synthetic: throwaway keys; byte i of every dataset plaintext is i mod 251; see docs/formats/dataset.md',
   datasets,
+  archive,
   result: { file: hex(resultFile), keys: keyFiles, dek: hex(result.dek.expose()), plaintext: 'abc' },
   releases,
   keyring: { key: keyFiles[0], header: small.header, wrapped: wire(kept), dek: small.dek },
