@@ -141,7 +141,7 @@ async function openInPage(task: { file: string; dek: string }): Promise<Opened> 
   const source = new Blob([file.subarray(4 + headerSize) as Uint8Array<ArrayBuffer>]).stream()
   try {
     const dek = new sealgate.Secret(bytes(task.dek))
-    const opened = source.pipeThrough(sealgate.openTransform({ header, dek }) as ReadableWritablePair<Uint8Array, Uint8Array<ArrayBuffer>>)
+    const opened = source.pipeThrough(sealgate.openTransform({ header, dek }))
     for await (const part of sealgate.chunksOf(opened)) given.push(part)
     return { code: null, plaintext: base64() }
   } catch (error) {

@@ -87,7 +87,7 @@ function runInThread(range: SegmentRange, key: Secret, onDone: (segments: number
     })
     worker.on('error', fail)
     worker.on('exit', () => {
-      if (failure !== null) reject(failure as Error)
+      if (failure !== null) reject(failure)
       else if (leaves !== null) resolve(leaves)
       else reject(new AttestError('INTERNAL', 'a thread ended without an answer'))
     })
