@@ -36,11 +36,11 @@ export async function* sealStream(plaintext: Chunks, options: SealOptions): Asyn
     for (; index < cipher.count - 1; index++) {
       const { plaintextSize } = segmentSpan(cipher.plaintextSize, index)
       if (gathered.size < plaintextSize) break
-      yield* await cipher.seal(index, gathered.take(plaintextSize))
+      for (const part of await cipher.seal(index, gathered.take(plaintextSize))) yield part
     }
   }
   if (received < cipher.plaintextSize) throw changedWhileSealed(received, cipher.plaintextSize)
-  yield* await cipher.seal(index, gathered.take(gathered.size))
+  for (const part of await cipher.seal(index, gathered.take(gathered.size))) yield part
 }
 
 function changedWhileSealed(got: number, want: number): AttestError {
@@ -98,11 +98,11 @@ async function* openRest(stream: Chunks, options: OpenOptions, point: ResumePoin
     for (; index < cipher.count - 1; index++) {
       const size = segmentSpan(cipher.plaintextSize, index).plaintextSize + TAG_SIZE
       if (gathered.size < size) break
-      yield* await cipher.open(index, gathered.take(size))
+      for (const part of await cipher.open(index, gathered.take(size))) yield part
     }
   }
   if (cipher === null || received < total) {
     throw new AttestError('STREAM_TRUNCATED', `the stream ends after ${received} of ${total} bytes`, { at: 'stream' })
   }
-  yield* await cipher.open(index, gathered.take(gathered.size))
+  for (const part of await cipher.open(index, gathered.take(gathered.size))) yield part
 }
