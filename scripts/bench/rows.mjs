@@ -107,7 +107,7 @@ export const rows = [
     load: async () => (await dataset()).seal,
   },
   { id: 'seal.age.open', unit: 'MB/s', better: 'higher', against: 'age -d, the same 1 GiB', load: async () => (await dataset()).open },
-  { id: 'seal.memory', unit: 'MB', better: 'lower', against: 'a limit of 200 MB', load: async () => (await dataset()).memory },
+  { id: 'seal.memory', unit: 'MiB', better: 'lower', against: 'a limit of 200 MiB', load: async () => (await dataset()).memory },
   {
     id: 'hpke.wrap.hybrid',
     unit: 'wraps/cpu-s',

@@ -15,7 +15,7 @@ const MB = 1e6
 const SIZE = GiB
 const ROUNDS = 5
 const LARGE = 10 * GiB
-/** What a command may take for a file of any size, in MB. */
+/** What a command may take for a file of any size, in MiB. */
 const RSS_LIMIT = 200
 
 const DISK = [tmpdir()]
@@ -110,9 +110,12 @@ export const open = () =>
     )
   })
 
-/** Largest resident set of a command, threads included, in MB: told by the command's own process as it ends. */
+/** Largest resident set of a command, threads included, in MiB: told by the command's own process as it ends. */
 async function peakOf(args) {
-  const tell = "import { writeSync } from 'node:fs'; process.on('exit', () => writeSync(3, String(process.resourceUsage().maxRSS)))"
+  // Threads run it too: the process speaks once.
+  const tell = `import { writeSync } from 'node:fs'
+    import { isMainThread } from 'node:worker_threads'
+    if (isMainThread) process.on('exit', () => writeSync(3, String(process.resourceUsage().maxRSS)))`
   const child = spawn(process.execPath, ['--import', `data:text/javascript,${encodeURIComponent(tell)}`, ...args], {
     stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
   })
@@ -122,7 +125,7 @@ async function peakOf(args) {
   })
   const [code] = await once(child, 'close')
   if (code !== 0) throw new Error(`the command ended with ${code}`)
-  return (Number(said) * 1024) / MB
+  return Number(said) / 1024
 }
 
 /** Memory of sealing and opening 10 GiB of zeros (a sparse file): the larger of the two. */
@@ -133,7 +136,7 @@ export const memory = () =>
     const sealing = await peakOf(sealArgs(path, path('in'), path('sealed')))
     await rm(path('in'))
     const opening = await peakOf(openArgs(path, path('sealed'), path('out')))
-    process.stderr.write(`sealing ${sealing.toFixed(0)} MB, opening ${opening.toFixed(0)} MB\n`)
+    process.stderr.write(`sealing ${sealing.toFixed(0)} MiB, opening ${opening.toFixed(0)} MiB\n`)
     const value = Math.max(sealing, opening)
     const ratio = value / RSS_LIMIT
     return { value, reference: RSS_LIMIT, ratio, spread: [ratio, ratio] }
