@@ -10,6 +10,8 @@ const PEER = '@phala/dcap-qvl, which keeps nothing and checks less'
 const seal = () => import('./rows/seal.mjs')
 const gpu = () => import('./rows/verify-gpu.mjs')
 const log = () => import('./rows/log.mjs')
+const dataset = () => import('./rows/dataset.mjs')
+const hpke = () => import('./rows/hpke.mjs')
 const upload = () => import('./rows/upload.mjs')
 const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
 const TLS = 'a bare TLS 1.3 socket to a process that discards'
@@ -111,6 +113,29 @@ export const rows = [
     better: 'lower',
     against: 'the same at 10^3 leaves, times log 10^7 / log 10^3',
     load: async () => (await log()).proof,
+  },
+  {
+    id: 'seal.age',
+    unit: 'MB/s',
+    better: 'higher',
+    against: 'the command age (Debian), the same 1 GiB',
+    load: async () => (await dataset()).seal,
+  },
+  { id: 'seal.age.open', unit: 'MB/s', better: 'higher', against: 'age -d, the same 1 GiB', load: async () => (await dataset()).open },
+  { id: 'seal.memory', unit: 'MiB', better: 'lower', against: 'a limit of 200 MiB', load: async () => (await dataset()).memory },
+  {
+    id: 'hpke.wrap.hybrid',
+    unit: 'wraps/cpu-s',
+    better: 'higher',
+    against: 'bare ML-KEM-768 encapsulation (noble), X25519 key and agreement (OpenSSL)',
+    load: async () => (await hpke()).hybrid,
+  },
+  {
+    id: 'hpke.wrap.p384',
+    unit: 'wraps/cpu-s',
+    better: 'higher',
+    against: 'bare P-384 key, agreement and HKDF (OpenSSL)',
+    load: async () => (await hpke()).classic,
   },
   { id: 'upload', unit: 'MB/s', better: 'higher', against: TLS, load: async () => (await upload()).direct },
   {

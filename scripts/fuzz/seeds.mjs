@@ -35,6 +35,11 @@ export function datasets() {
   return all.filter((d) => d.file !== undefined).map((d) => ({ ...d, file: Buffer.from(d.file, 'hex'), dek: Buffer.from(d.dek, 'hex') }))
 }
 
+/** The archive of the documentation, in clear. */
+export function archived() {
+  return Buffer.from(JSON.parse(readText(root, 'test/vectors/dataset/golden.json')).archive.archive, 'hex')
+}
+
 /** DER of the SIMULATED machine that tests use. */
 export function simulatedPlatform() {
   const json = JSON.parse(readText(root, 'test/vectors/sev-snp/simulated-platform.golden.json'))

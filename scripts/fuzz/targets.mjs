@@ -1,5 +1,6 @@
 // Every parser and verifier, where its inputs come from, and what it promises beside the common promise (loop.mjs): nothing comes out
 // but a value, a verdict or an AttestError, within 250 ms, and the input stays as it was. Cheap ones first: they leave time to others.
+import { archiveTargets } from './targets-archive.mjs'
 import { attesterTargets } from './targets-attesters.mjs'
 import { documentTargets } from './targets-documents.mjs'
 import { evidenceTargets } from './targets-evidence.mjs'
@@ -13,6 +14,7 @@ import { verifyTargets } from './targets-verify.mjs'
 /** `open(context)` gives `{seeds, run}`; context is `{load, tolerate}`, see worker.mjs. */
 export const targets = [
   ...formatTargets,
+  ...archiveTargets,
   ...attesterTargets,
   ...evidenceTargets,
   ...nvidiaTargets,

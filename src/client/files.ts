@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { access, chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { access, chmod, type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AttestError } from '../verify/errors.ts'
 
@@ -96,9 +96,14 @@ export async function withTemporary<T>(path: string, work: (temporary: string) =
   try {
     return await work(temporary)
   } catch (error) {
-    await rm(temporary, { force: true })
+    await rm(temporary, { recursive: true, force: true })
     throw error
   }
+}
+
+/** Writes at the file's position, whatever a single call takes. */
+export async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length; ) done += (await file.write(chunk, done)).bytesWritten
 }
 
 async function writeDurably(path: string, data: Uint8Array | string, mode: number): Promise<void> {

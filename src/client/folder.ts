@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type IdentityFile, parseIdentity } from '../rpc/index.ts'
+import { type IdentityFile, parseIdentity } from '../rpc/identity-file.ts'
 import type { TlsIdentity } from '../rpc/tls.ts'
 import { fromUtf8 } from '../verify/bytes/bytes.ts'
 import { parsePolicy } from '../verify/documents/policy.ts'

@@ -7,6 +7,9 @@ export {
   type RemoteHost,
   type SealedKeyMessage,
 } from './client.ts'
+export { type OpenedDataset, type OpenRequest, openDataset } from './dataset/open-dataset.ts'
+export { pushDataset } from './dataset/push-dataset.ts'
+export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
 export {
   exists,
   fileError,
@@ -42,5 +45,3 @@ export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-sourc
 export { OwnReleases } from './own-releases.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
-export { pushDataset } from './push-dataset.ts'
-export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './seal-dataset.ts'

@@ -37,6 +37,12 @@ export class Gatherer {
     this.#joined = 0
   }
 
+  /** How many bytes can be taken from the front as one piece. */
+  front(): number {
+    this.#flush()
+    return this.#parts[0]?.length ?? 0
+  }
+
   /** Takes exactly `size` bytes from the front. The caller knows that so many are there. */
   take(size: number): Uint8Array[] {
     this.#flush()

@@ -1,6 +1,7 @@
 import { crypto } from '#crypto'
 import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import {
+  type DatasetContent,
   type DatasetHeader,
   encodeHeader,
   type Header,
@@ -38,6 +39,7 @@ export async function headerDigest(bytes: Uint8Array): Promise<string> {
 }
 
 export interface NewDataset {
+  readonly content: DatasetContent
   readonly plaintextSize: number
   /** Thumbprint of the owner's grant key. */
   readonly owner: string
@@ -46,10 +48,16 @@ export interface NewDataset {
 }
 
 /** Makes the header of a new dataset, with a new key. */
-export async function createDatasetHeader({ plaintextSize, owner, legal, random }: NewDataset): Promise<KeyedHeader<DatasetHeader>> {
+export async function createDatasetHeader({
+  content,
+  plaintextSize,
+  owner,
+  legal,
+  random,
+}: NewDataset): Promise<KeyedHeader<DatasetHeader>> {
   const datasetId = toBase64Url(draw(random, DATASET_ID_SIZE))
   const { dek, ...sealed } = await newKey(plaintextSize, random)
-  return keyed({ ...sealed, kind: 'dataset', datasetId, owner, legal }, dek)
+  return keyed({ ...sealed, kind: 'dataset', content, datasetId, owner, legal }, dek)
 }
 
 export interface NewResult {

@@ -1,3 +1,26 @@
+export {
+  type ArchiveItem,
+  type ArchiveSource,
+  type CreateHash,
+  type OpenedArchive,
+  openArchive,
+  packArchive,
+  type RunningHash,
+  readContents,
+} from './archive.ts'
+export {
+  ARCHIVE_HEAD_SIZE,
+  type ArchiveEntry,
+  type ArchiveFile,
+  type ArchiveFolder,
+  archiveSize,
+  encodeManifest,
+  MAX_ARCHIVE_ENTRIES,
+  MAX_MANIFEST_SIZE,
+  parseManifestEntries,
+  parseManifestHead,
+} from './archive-manifest.ts'
+export { compareNames, pathProblem } from './archive-path.ts'
 export { encodeFileHead, readSealedFile, type SealedFile, sealedFileSize } from './file.ts'
 export {
   createDatasetHeader,
@@ -14,10 +37,11 @@ export { encodeKemKey, parseKemKey } from './kem-key-file.ts'
 export { checkKeyCommitment } from './key-commitment.ts'
 export { unwrapFromKeyring, wrapForKeyring } from './keyring.ts'
 export { cosign, type NoteSigner, signCheckpoint } from './note.ts'
-export { SegmentOpener } from './random-access.ts'
+export { SegmentOpener, SegmentSealer } from './random-access.ts'
 export { type ReleaseContext, type ReleasedKeys, unwrapRelease, wrapRelease } from './release.ts'
-export { RootHasher, rootOf } from './root.ts'
+export { RootHasher, rootOf, rootOfLeaves, segmentLeaf } from './root.ts'
 export { type RandomBytes, Secret } from './secret.ts'
+export { createStreamHeader } from './segments.ts'
 export {
   ciphertextSize,
   plaintextSize,
@@ -29,4 +53,5 @@ export {
   segmentSpan,
   TAG_SIZE,
 } from './sizes.ts'
-export { type Chunks, type OpenOptions, openStream, type SealOptions, sealStream } from './stream.ts'
+export { type Chunks, type OpenOptions, openStream, openStreamFrom, type ResumePoint, type SealOptions, sealStream } from './stream.ts'
+export { chunksOf, openTransform, sealTransform, transformOf } from './web-streams.ts'

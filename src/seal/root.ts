@@ -4,6 +4,8 @@ import { Gatherer } from './gatherer.ts'
 import { SEGMENT_SIZE } from './sizes.ts'
 import type { Chunks } from './stream.ts'
 
+const LEAF_SIZE = 32
+
 /**
  * Root over an encrypted stream: the Merkle tree hash of RFC 6962 section 2.1 whose leaves are the stream's pieces of
  * 1 MiB, which are its segments. It names the ciphertext, so that what a contract means can be checked without any key.
@@ -35,6 +37,18 @@ export class RootHasher {
     const { frontier } = await this.#frontier.append(await leafHashOfParts(this.#gathered.take(size)))
     this.#frontier = frontier
   }
+}
+
+/** Leaf of one segment as it lies in the stream, given in parts: for {@link rootOfLeaves}. */
+export function segmentLeaf(piece: readonly Uint8Array[]): Promise<Uint8Array> {
+  return leafHashOfParts(piece)
+}
+
+/** The root from the leaves of all segments in order: 32 bytes each, in a row. */
+export async function rootOfLeaves(leaves: Uint8Array): Promise<Uint8Array> {
+  let frontier = MerkleFrontier.empty
+  for (let at = 0; at < leaves.length; at += LEAF_SIZE) frontier = (await frontier.append(leaves.subarray(at, at + LEAF_SIZE))).frontier
+  return frontier.root()
 }
 
 /** Root and size of a whole stream. */

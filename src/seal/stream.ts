@@ -36,11 +36,11 @@ export async function* sealStream(plaintext: Chunks, options: SealOptions): Asyn
     for (; index < cipher.count - 1; index++) {
       const { plaintextSize } = segmentSpan(cipher.plaintextSize, index)
       if (gathered.size < plaintextSize) break
-      yield* await cipher.seal(index, gathered.take(plaintextSize))
+      for (const part of await cipher.seal(index, gathered.take(plaintextSize))) yield part
     }
   }
   if (received < cipher.plaintextSize) throw changedWhileSealed(received, cipher.plaintextSize)
-  yield* await cipher.seal(index, gathered.take(gathered.size))
+  for (const part of await cipher.seal(index, gathered.take(gathered.size))) yield part
 }
 
 function changedWhileSealed(got: number, want: number): AttestError {
@@ -59,12 +59,34 @@ export interface OpenOptions {
  * @throws AttestError `KEY_COMMITMENT_MISMATCH` before anything is opened, `HEADER_INVALID`, `SEGMENT_INVALID` for a
  *   changed, moved, repeated or foreign segment, `STREAM_TRUNCATED` for one byte too few or too many.
  */
-export async function* openStream(stream: Chunks, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
-  const total = ciphertextSize(parseHeader(options.header).plaintextSize)
+export function openStream(stream: Chunks, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  return openRest(stream, options, null)
+}
+
+/** Where opening goes on. */
+export interface ResumePoint {
+  /** The first 40 bytes of the stream. */
+  readonly streamHeader: Uint8Array
+  /** The first segment to open, from 0. Its place in stream and plaintext: `segmentSpan`. */
+  readonly segment: number
+}
+
+/**
+ * As {@link openStream}, from one segment to the end.
+ * @param rest - The stream from that segment's offset on; for segment 0 the whole stream.
+ * @throws AttestError as `openStream`; `LIMIT_EXCEEDED` for a segment outside the stream.
+ */
+export function openStreamFrom(rest: Chunks, point: ResumePoint, options: OpenOptions): AsyncGenerator<Uint8Array, void, undefined> {
+  return openRest(rest, options, point.segment === 0 ? null : point)
+}
+
+async function* openRest(stream: Chunks, options: OpenOptions, point: ResumePoint | null): AsyncGenerator<Uint8Array, void, undefined> {
+  const { plaintextSize } = parseHeader(options.header)
+  const total = ciphertextSize(plaintextSize)
   const gathered = new Gatherer()
-  let cipher: SegmentCipher | null = null
-  let index = 0
-  let received = 0
+  let cipher = point === null ? null : await SegmentCipher.create(options.header, point.streamHeader, options.dek)
+  let index = point?.segment ?? 0
+  let received = segmentSpan(plaintextSize, index).offset
   for await (const chunk of stream) {
     received += chunk.length
     if (received > total) throw new AttestError('STREAM_TRUNCATED', `the stream goes on after ${total} bytes`, { at: 'stream' })
@@ -76,11 +98,11 @@ export async function* openStream(stream: Chunks, options: OpenOptions): AsyncGe
     for (; index < cipher.count - 1; index++) {
       const size = segmentSpan(cipher.plaintextSize, index).plaintextSize + TAG_SIZE
       if (gathered.size < size) break
-      yield* await cipher.open(index, gathered.take(size))
+      for (const part of await cipher.open(index, gathered.take(size))) yield part
     }
   }
   if (cipher === null || received < total) {
     throw new AttestError('STREAM_TRUNCATED', `the stream ends after ${received} of ${total} bytes`, { at: 'stream' })
   }
-  yield* await cipher.open(index, gathered.take(gathered.size))
+  for (const part of await cipher.open(index, gathered.take(gathered.size))) yield part
 }

@@ -30,6 +30,7 @@ export const ERROR_CODES = {
   SEGMENT_INVALID: { exit: 4, fix: 'The ciphertext was changed; fetch the file again from its owner.' },
   STREAM_TRUNCATED: { exit: 3, fix: 'The ciphertext ends early or goes on too long; transfer it again.' },
   ROOT_MISMATCH: { exit: 4, fix: 'The stored ciphertext is not the one that was named; transfer it again.' },
+  ARCHIVE_INVALID: { exit: 3, fix: 'The files of a dataset are not packed as docs/formats/dataset.md says; name or pack them otherwise.' },
   UNWRAP_FAILED: { exit: 4, fix: 'The key was sealed to someone else, or for another job, release or log entry.' },
   LOG_CHECKPOINT_INVALID: { exit: 4, fix: 'The checkpoint is not signed by the log that the policy names.' },
   LOG_PROOF_INVALID: { exit: 4, fix: 'The log does not hold this entry: nothing may be released.' },

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
-/** `sealgate/verify` as a page would load it. */
+/** A room of the package as a page would load it. */
 export interface Bundle {
   readonly script: string
   readonly sizeBytes: number
@@ -15,9 +15,9 @@ export interface Bundle {
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Bundles the package's own export for a browser; a Node built-in among its imports would fail here. The global is `sealgate`. */
-export async function bundleVerify(): Promise<Bundle> {
+export async function bundleRoom(room: 'verify' | 'seal'): Promise<Bundle> {
   const { outputFiles, metafile } = await build({
-    stdin: { contents: "export * from 'sealgate/verify'", resolveDir: root },
+    stdin: { contents: `export * from 'sealgate/${room}'`, resolveDir: root },
     absWorkingDir: root,
     bundle: true,
     minify: true,

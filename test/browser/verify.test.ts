@@ -6,7 +6,7 @@ import { verifyEvidence } from '../../src/verify/verify-evidence.ts'
 import { bundleOptions, deviceBundle, deviceMachine } from '../support/device-bundle.ts'
 import { dcapCases, type EvidenceCase } from '../support/vector-cases.ts'
 import { evidenceCases as snpCases } from '../vectors/sev-snp/cases.ts'
-import { type Bundle, bundleVerify, chromiumPath } from './bundle.ts'
+import { type Bundle, bundleRoom, chromiumPath } from './bundle.ts'
 import { realNvidiaCases, simulatedNvidiaCases } from './nvidia-cases.ts'
 import { openVerifierPage, type VerifierPage } from './page.ts'
 import { simulatedIntelCases, simulatedSnpCases } from './simulated-cases.ts'
@@ -18,7 +18,7 @@ const cache = createVerifyCache()
 let bundle: Bundle
 
 beforeAll(async () => {
-  bundle = await bundleVerify()
+  bundle = await bundleRoom('verify')
   console.info(`sealgate/verify for browsers: ${bundle.sizeBytes} bytes, ${bundle.gzipBytes} gzipped`)
 })
 

@@ -47,6 +47,7 @@ export function sampleHeader(changes: Partial<DatasetHeader> = {}): DatasetHeade
   return {
     v: 1,
     kind: 'dataset',
+    content: 'file',
     suite: STREAM_SUITE,
     plaintextSize: 1000,
     salt: b64('header salt', 32),

@@ -13,7 +13,8 @@ async function drain(stream) {
   for await (const chunk of stream) if (chunk.length === 0) throw new Error('empty chunk')
 }
 
-const header = () => createDatasetHeader({ plaintextSize: SIZE, owner: randomBytes(32).toString('base64url'), legal: LEGAL, random })
+const header = () =>
+  createDatasetHeader({ content: 'file', plaintextSize: SIZE, owner: randomBytes(32).toString('base64url'), legal: LEGAL, random })
 
 /** Memory to memory, 64 MiB in chunks of 1 MiB, against one createCipheriv per chunk over the same chunks. */
 export async function encrypt() {

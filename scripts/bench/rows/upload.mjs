@@ -48,7 +48,13 @@ function measure(roundTripMs) {
       const stream = random(ciphertextSize(PLAINTEXT))
       const root = Buffer.from((await rootOf([stream])).root).toString('base64url')
       const newFile = async () => {
-        const { bytes } = await createDatasetHeader({ plaintextSize: PLAINTEXT, owner: owner.grantThumbprint, legal: LEGAL, random })
+        const { bytes } = await createDatasetHeader({
+          content: 'file',
+          plaintextSize: PLAINTEXT,
+          owner: owner.grantThumbprint,
+          legal: LEGAL,
+          random,
+        })
         return { header: bytes, root, file: Buffer.concat([encodeFileHead(bytes), stream]) }
       }
       const ours = async () => {

@@ -17,12 +17,16 @@ interface SealOptions extends FolderOptions {
   readonly agreement?: string
 }
 
+interface OpenOptions extends FolderOptions {
+  readonly out?: string
+}
+
 export function register(program: Command): void {
-  const dataset = program.command('dataset').description('seal data, upload it, list what is there')
+  const dataset = program.command('dataset').description('seal data, open it again, upload it, list what is there')
   dataset
     .command('seal')
-    .description('encrypt a file locally; its key stays in your keyring')
-    .argument('<file>', 'file to seal')
+    .description('encrypt a file or a folder locally; its key stays in your keyring')
+    .argument('<path>', 'file or folder to seal; a folder becomes one archive, without links and devices')
     .requiredOption('--out <file>', 'sealed file to make')
     .requiredOption('--purpose <iri>', 'purpose for which the data may be used (W3C DPV); may be repeated', collect, [])
     .option('--legal-basis <iri>', 'legal basis')
@@ -34,9 +38,21 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      examples('sealgate dataset seal data.csv --out data.sealed --purpose https://w3id.org/dpv#AcademicResearch --folder alice'),
+      examples(
+        'sealgate dataset seal data.csv --out data.sealed --purpose https://w3id.org/dpv#AcademicResearch --folder alice',
+        'sealgate dataset seal scans/ --out scans.sealed --purpose https://w3id.org/dpv#AcademicResearch --folder alice',
+      ),
     )
     .action(action<SealOptions, [string]>(seal))
+  dataset
+    .command('open')
+    .description('decrypt a sealed file with the key in your keyring; nothing appears unless all of it is sound')
+    .argument('<sealed>', 'file made by `dataset seal`')
+    .option('--out <path>', 'file or folder to make (default: the name it was sealed under, here)')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate dataset open data.sealed --out data.csv --folder alice'))
+    .action(action<OpenOptions, [string]>(open))
   dataset
     .command('push')
     .description('upload a sealed file; goes on where an earlier upload stopped')
@@ -55,7 +71,9 @@ export function register(program: Command): void {
 }
 
 async function seal({ output, signal }: Context, options: SealOptions, file: string): Promise<void> {
-  const { loadOwner, sealDataset } = await import('../../client/index.ts')
+  // Not the whole room: sealing needs no network, and what is not loaded takes no memory.
+  const { loadOwner } = await import('../../client/owner.ts')
+  const { sealDataset } = await import('../../client/dataset/seal-dataset.ts')
   const sorted = (values: readonly string[]): readonly string[] => [...new Set(values)].sort()
   const sealed = await sealDataset({
     owner: await loadOwner(options.folder),
@@ -72,10 +90,28 @@ async function seal({ output, signal }: Context, options: SealOptions, file: str
     signal,
     onProgress: (done, total) => output.progress(`Sealing ${percent(done, total)}`),
   })
+  const what = sealed.content === 'archive' ? `${file} with ${filesOf(sealed.files)}` : file
   output.answer({ file: options.out, ...sealed }, [
-    `Sealed ${file} to ${options.out} (${sealed.sizeBytes} bytes).`,
+    `Sealed ${what} to ${options.out} (${sealed.sizeBytes} bytes).`,
     `  dataset  ${sealed.dataset}`,
   ])
+}
+
+async function open({ output, signal }: Context, { folder, out }: OpenOptions, sealed: string): Promise<void> {
+  const { loadOwner } = await import('../../client/owner.ts')
+  const { inspectSealed } = await import('../../client/dataset/seal-dataset.ts')
+  const { openDataset } = await import('../../client/dataset/open-dataset.ts')
+  const owner = await loadOwner(folder)
+  // The name is the keyring's, which the owner wrote: a header holds none.
+  const path = out ?? (await owner.keyring.dataset((await inspectSealed(sealed)).dataset)).name
+  const onProgress = (done: number, total: number): void => output.progress(`Opening ${percent(done, total)}`)
+  const opened = await openDataset({ owner, input: sealed, output: path, signal, onProgress })
+  const what = opened.content === 'archive' ? `folder ${path} with ${filesOf(opened.files)}` : path
+  output.answer({ path, ...opened }, [`Opened ${sealed} to ${what}; all of it was checked.`, `  dataset  ${opened.dataset}`])
+}
+
+function filesOf(count: number): string {
+  return count === 1 ? '1 file' : `${count} files`
 }
 
 async function push({ output, signal }: Context, { folder }: FolderOptions, sealed: string): Promise<void> {

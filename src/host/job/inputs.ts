@@ -1,8 +1,11 @@
-import { encodeFileHead, headerDigest, openStream, RootHasher, type Secret, sealedFileSize } from '../../seal/index.ts'
+import { createHash } from 'node:crypto'
+import { encodeFileHead, headerDigest, openArchive, openStream, RootHasher, type Secret, sealedFileSize } from '../../seal/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import type { Contract, ContractInput } from '../../verify/documents/contract.ts'
 import { type DatasetHeader, MAX_HEADER_SIZE } from '../../verify/documents/header.ts'
 import { AttestError } from '../../verify/errors.ts'
+import { withoutNames } from '../runner/input-tree.ts'
+import type { InputArchive, RunInput } from '../runner/types.ts'
 import type { Named } from './read-release.ts'
 import type { Transfers } from './transfers.ts'
 
@@ -35,6 +38,39 @@ export function checkInputSizes(contract: Contract, headers: readonly Named<Data
     })
   }
   return total
+}
+
+/** Memory that a file takes beyond its bytes: it fills its last page, and the kernel keeps an inode of it. */
+const PAGE = 4096
+const INODE = 1024
+
+/**
+ * Reads what an archive holds, for a job that will read all of it later: only the segments of the manifest are fetched, each
+ * verified.
+ * @returns undefined for a dataset that is one file.
+ * @throws AttestError `ARCHIVE_INVALID`, or as {@link openInput}.
+ */
+export async function readManifest(header: DatasetHeader, open: () => AsyncIterable<Uint8Array>): Promise<InputArchive | undefined> {
+  if (header.content === 'file') return undefined
+  const { contents, entries, manifest } = await openArchive(open(), header.plaintextSize).catch((error: unknown) => {
+    throw withoutNames(error)
+  })
+  await contents.close()
+  return { entries, manifestDigest: new Uint8Array(createHash('sha256').update(manifest).digest()) }
+}
+
+/** Refuses archives whose many small files would take more memory than the job has. @throws AttestError `LIMIT_EXCEEDED`. */
+export function checkArchiveSizes(contract: Contract, inputs: readonly Pick<RunInput, 'archive' | 'size'>[]): void {
+  let total = 0
+  for (const { archive, size } of inputs) {
+    if (archive === undefined) total += size
+    else for (const entry of archive.entries) total += INODE + (entry.type === 'file' ? Math.ceil(entry.size / PAGE) * PAGE : 0)
+  }
+  if (total > contract.limits.memoryBytes) {
+    throw new AttestError('LIMIT_EXCEEDED', `the files of the inputs take ${total} bytes, the job has ${contract.limits.memoryBytes}`, {
+      at: 'contract.limits',
+    })
+  }
 }
 
 /**

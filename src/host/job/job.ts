@@ -4,11 +4,11 @@ import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { RECEIPT_TYP } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
-import type { Runner, RunOutcome } from '../runner/types.ts'
+import type { RunInput, Runner, RunOutcome } from '../runner/types.ts'
 import { type CheckedRelease, type OpenedKeys, openRelease, verifyRelease } from './admission.ts'
 import { type Clock, timeBounds } from './clock.ts'
 import { type CollectedEvidence, collectEvidence } from './evidence.ts'
-import { checkInputSizes, fetchHeaders, openInput } from './inputs.ts'
+import { checkArchiveSizes, checkInputSizes, fetchHeaders, openInput, readManifest } from './inputs.ts'
 import { JobKeys } from './job-keys.ts'
 import { describeError } from './log-error.ts'
 import type { CheckedOffer } from './offer.ts'
@@ -197,15 +197,19 @@ export class Job {
     const { runner, transfers, onProgress } = this.#means
     const { contract } = this.#offer
     onProgress('running')
-    const inputs = contract.inputs.map((input, i) => {
-      const header = release.headers[i]
-      const dek = opened.get(input.header)
-      if (header === undefined || dek === undefined) throw new AttestError('INTERNAL', 'an input without header or key')
-      const read = (): AsyncIterable<Uint8Array> => openInput(input, header.bytes, dek, transfers, this.#abort.signal)
-      return { name: input.name, size: header.document.plaintextSize, read }
-    })
     const { image, argv, env, limits, jobId, resources } = contract
     try {
+      const inputs: RunInput[] = []
+      for (const [i, input] of contract.inputs.entries()) {
+        const header = release.headers[i]
+        const dek = opened.get(input.header)
+        if (header === undefined || dek === undefined) throw new AttestError('INTERNAL', 'an input without header or key')
+        const read = (): AsyncIterable<Uint8Array> => openInput(input, header.bytes, dek, transfers, this.#abort.signal)
+        const archive = await readManifest(header.document, read)
+        const file = { name: input.name, size: header.document.plaintextSize, read }
+        inputs.push(archive === undefined ? file : { ...file, archive })
+      }
+      checkArchiveSizes(contract, inputs)
       const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
       return await runner.run({ jobId, image, argv, env, limits, inputs, gpus }, this.#abort.signal)
     } finally {

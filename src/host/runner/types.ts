@@ -1,3 +1,4 @@
+import type { ArchiveEntry } from '../../seal/index.ts'
 import type { ImageRef, Limits, RunnerKind } from '../../verify/documents/contract.ts'
 import type { OutcomeKind, Predicate } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
@@ -10,10 +11,18 @@ export type AppliedIsolation = NonNullable<Predicate['isolation']>
 
 /** One decrypted input. It is read once, straight into memory-backed storage; it must yield exactly `size` bytes. */
 export interface RunInput {
-  /** Name of the file under /in. */
+  /** Name of the file, or of an archive's folder, under /in. */
   readonly name: string
   readonly size: number
+  /** For an archive: what it holds, read beforehand, so that room can be made for it. Absent for a file. */
+  readonly archive?: InputArchive
   read(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+}
+
+export interface InputArchive {
+  readonly entries: readonly ArchiveEntry[]
+  /** SHA-256 of the manifest: what `read` yields must begin with it. */
+  readonly manifestDigest: Uint8Array
 }
 
 /** What to run. `argv` follows the program's own name; `env` is the whole environment that the job asks for. */

@@ -5,7 +5,7 @@
 import { Directory, type Fd, type Inode, WASI, WASIProcExit, wasi } from '@bjorn3/browser_wasi_shim'
 import { MemoryFile, MemoryFolder, Preopen, Quota, StreamFd } from './wasm-files.ts'
 import { checkInterface, checkMemory } from './wasm-module.ts'
-import { ByteReader, encodeHead, type WasmResult, type WasmTask } from './wasm-protocol.ts'
+import { ByteReader, encodeHead, MAX_TASK_JSON, type WasmResult, type WasmTask } from './wasm-protocol.ts'
 
 interface Files {
   readonly out: MemoryFolder
@@ -15,10 +15,19 @@ interface Files {
 }
 
 const reader = new ByteReader(process.stdin as AsyncIterable<Uint8Array>)
-const task = (await reader.readHead(1024 * 1024)) as WasmTask
+const task = (await reader.readHead(MAX_TASK_JSON)) as WasmTask
 const module = await bodyOf(task.moduleBytes)
 const inputs = new Map<string, Inode>()
-for (const { name, size } of task.inputs) inputs.set(name, new MemoryFile(await bodyOf(size), null))
+const folders = new Map<string, Map<string, Inode>>([['', inputs]])
+for (const { path, size } of task.inputs) {
+  const slash = path.lastIndexOf('/')
+  const parent = folders.get(slash < 0 ? '' : path.slice(0, slash))
+  // The agent names every folder before what lies in it.
+  if (parent === undefined) process.exit(1)
+  const contents = new Map<string, Inode>()
+  if (size === null) folders.set(path, contents)
+  parent.set(path.slice(slash + 1), size === null ? new MemoryFolder(contents, null) : new MemoryFile(await bodyOf(size), null))
+}
 
 const quota = new Quota(task.outputBytes, task.outputEntries)
 const files: Files = {

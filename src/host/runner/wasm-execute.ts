@@ -3,12 +3,20 @@ import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import { AttestError } from '../../verify/errors.ts'
+import { nodesOf, readNodes } from './input-tree.ts'
 import type { Ended, Stop } from './outcome.ts'
 import { OUTPUT_DEPTH, OUTPUT_ENTRIES, STREAM_BYTES, type WasmProfile } from './profiles.ts'
-import { exactly } from './request.ts'
 import type { CapturedStream, RunRequest, RunUsage } from './types.ts'
 import { residentBytes, startWasmProcess } from './wasm-process.ts'
-import { ByteReader, encodeHead, MAX_RESULT_JSON, type WasmProblem, type WasmResult, type WasmTask } from './wasm-protocol.ts'
+import {
+  ByteReader,
+  encodeHead,
+  MAX_RESULT_JSON,
+  MAX_TASK_JSON,
+  type WasmProblem,
+  type WasmResult,
+  type WasmTask,
+} from './wasm-protocol.ts'
 
 const WATCH_MS = 100
 /** What the process may use beyond the module's memory and the files: V8, compiled code, buffers on their way. */
@@ -80,19 +88,23 @@ async function feed(process: ChildProcess, module: Uint8Array, profile: WasmProf
     moduleBytes: module.length,
     argv: request.argv,
     env: request.env,
-    inputs: request.inputs.map(({ name, size }) => ({ name, size })),
+    inputs: request.inputs.flatMap(nodesOf).map(({ path, size }) => ({ path, size })),
     memoryBytes: profile.linearMemoryBytes,
     outputBytes: profile.output.bytes,
     outputEntries: OUTPUT_ENTRIES,
     outputDepth: OUTPUT_DEPTH,
     streamBytes: STREAM_BYTES,
   }
+  const head = encodeHead(task)
+  if (head.length - 4 > MAX_TASK_JSON) {
+    throw new AttestError('LIMIT_EXCEEDED', `${task.inputs.length} input files are more than a WebAssembly process can be told of`)
+  }
   let failure: { readonly error: unknown } | null = null
   async function* parts(): AsyncGenerator<Uint8Array> {
-    yield encodeHead(task)
+    yield head
     yield module
     try {
-      for (const input of request.inputs) yield* exactly(input)
+      for (const input of request.inputs) for await (const { content } of readNodes(input)) yield* content
     } catch (error) {
       failure = { error }
       throw error

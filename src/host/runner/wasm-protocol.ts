@@ -4,12 +4,13 @@
  * no environment variable carries data. The process imports this file too, so it imports nothing.
  */
 
-/** To the process. Bodies: the module, then each input. */
+/** To the process. Bodies: the module, then each file of the inputs. */
 export interface WasmTask {
   readonly moduleBytes: number
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
-  readonly inputs: readonly { readonly name: string; readonly size: number }[]
+  /** Files and folders below /in, each folder before what lies in it; `size` is null for a folder. */
+  readonly inputs: readonly { readonly path: string; readonly size: number | null }[]
   readonly memoryBytes: number
   readonly outputBytes: number
   readonly outputEntries: number
@@ -32,6 +33,9 @@ export interface WasmResult {
   readonly cpuMs: number
   readonly memoryPeakBytes: number
 }
+
+/** Largest JSON of a task: some 300,000 input files. Its process has little memory of its own. */
+export const MAX_TASK_JSON: number = 32 * 1024 * 1024
 
 /** Largest JSON of a result: as many outputs as there may be entries, with the longest names. */
 export const MAX_RESULT_JSON: number = 16 * 1024 * 1024

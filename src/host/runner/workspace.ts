@@ -5,9 +5,9 @@ import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { AttestError } from '../../verify/errors.ts'
+import { type InputNode, nodesOf, readNodes } from './input-tree.ts'
 import { isAlive, userOf } from './owner.ts'
 import { type CapEnforcement, type MemoryStorage, OUTPUT_ENTRIES, OUTPUT_FILES } from './profiles.ts'
-import { exactly } from './request.ts'
 import type { RunInput } from './types.ts'
 
 /** statfs(2): f_type of tmpfs. */
@@ -44,13 +44,14 @@ export class Workspace {
 
   /** @throws AttestError `ENGINE_UNAVAILABLE` when `base` is not in memory, `LIMIT_EXCEEDED` when the job does not fit. */
   static async create(base: string, owner: string, inputs: readonly RunInput[], outputBytes: number): Promise<Workspace> {
-    const inputBytes = inputs.reduce((sum, i) => sum + Math.ceil(i.size / PAGE) * PAGE, 0)
+    const nodes = inputs.flatMap(nodesOf)
+    const inputBytes = pagesOf(nodes)
     const parent = join(await userFolder(base, owner), owner)
     const path = join(parent, randomBytes(8).toString('hex'))
     await mkdir(path, { recursive: true, mode: 0o700 })
     try {
       // 16 pages for the folder itself, and a page per file that is not full.
-      const input = await memoryFolder(join(path, 'in'), inputBytes + 16 * PAGE, inputs.length + 8, 0o755)
+      const input = await memoryFolder(join(path, 'in'), inputBytes + 16 * PAGE, nodes.length + 8, 0o755)
       const output = await memoryFolder(join(path, 'out'), outputBytes + OUTPUT_FILES * PAGE, OUTPUT_ENTRIES, 0o777)
       const workspace = new Workspace(path, input, output, outputBytes)
       await workspace.#checkRoom(inputBytes)
@@ -72,12 +73,22 @@ export class Workspace {
   /** Readable by the workload, writable by nobody. Errors of an input pass through; what was written goes with `remove`. */
   async writeInputs(inputs: readonly RunInput[], signal: AbortSignal): Promise<void> {
     for (const input of inputs) {
-      const file = await open(join(this.in.path, input.name), 'wx', 0o400)
-      try {
-        await writeFile(file, exactly(input), { signal })
-        await file.chmod(0o444)
-      } finally {
-        await file.close()
+      for await (const { path, size, executable, content } of readNodes(input)) {
+        signal.throwIfAborted()
+        const at = join(this.in.path, path)
+        if (size === null) {
+          await mkdir(at)
+          await chmod(at, 0o755)
+          continue
+        }
+        // `wx`, and folders made one by one: an archive can neither overwrite nor leave its folder.
+        const file = await open(at, 'wx', 0o400)
+        try {
+          await writeFile(file, content, { signal })
+          await file.chmod(executable ? 0o555 : 0o444)
+        } finally {
+          await file.close()
+        }
       }
     }
   }
@@ -101,6 +112,11 @@ export class Workspace {
   async remove(): Promise<void> {
     await removeJob(this.#path)
   }
+}
+
+/** Memory that the files take, in whole pages. */
+function pagesOf(nodes: readonly InputNode[]): number {
+  return nodes.reduce((sum, { size }) => sum + Math.ceil((size ?? 0) / PAGE) * PAGE, 0)
 }
 
 /** Removes what dead agents of this user have left. */

@@ -29,9 +29,13 @@ interface SealedHeader {
   readonly keyCommitment: string
 }
 
+/** What the plaintext of a dataset is: the bytes of one file, or an archive of many (docs/formats/dataset.md). */
+export type DatasetContent = 'file' | 'archive'
+
 /** Header of a dataset of an owner. */
 export interface DatasetHeader extends SealedHeader {
   readonly kind: 'dataset'
+  readonly content: DatasetContent
   /** Random, 16 bytes. */
   readonly datasetId: string
   /** Thumbprint of the owner's grant key: only grants under it count. */
@@ -76,7 +80,14 @@ const sealed = {
 }
 
 const schema: z.ZodType<Header> = z.discriminatedUnion('kind', [
-  z.strictObject({ ...sealed, kind: z.literal('dataset'), datasetId: bytesField(16), owner: sha256Field, legal: legalSchema }),
+  z.strictObject({
+    ...sealed,
+    kind: z.literal('dataset'),
+    content: z.enum(['file', 'archive']),
+    datasetId: bytesField(16),
+    owner: sha256Field,
+    legal: legalSchema,
+  }),
   z.strictObject({
     ...sealed,
     kind: z.literal('result'),

@@ -30,6 +30,7 @@ describe('commands', () => {
       'ca issue',
       'completion',
       'dataset list',
+      'dataset open',
       'dataset push',
       'dataset seal',
       'demo',

@@ -14,7 +14,7 @@ const root = toBase64Url(new Uint8Array(32))
 let owner: Owner
 
 async function keep(): Promise<KeyedHeader<DatasetHeader>> {
-  const made = await createDatasetHeader({ plaintextSize: 10, owner: owner.grantThumbprint, legal: LEGAL, random })
+  const made = await createDatasetHeader({ content: 'file', plaintextSize: 10, owner: owner.grantThumbprint, legal: LEGAL, random })
   await owner.keyring.putDataset({ digest: made.digest, name: 'a.csv', header: made.bytes, root }, made.dek)
   return made
 }

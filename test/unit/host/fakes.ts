@@ -99,6 +99,8 @@ export class FakeRunner implements Runner {
   readonly #workload: Workload
   /** Outcomes that still hold plaintext. */
   held = 0
+  /** Of each input: what it holds, or null for a file. */
+  archives: readonly (readonly string[] | null)[] = []
   runs = 0
   prepared = 0
   /** GPUs of each run. */
@@ -122,6 +124,7 @@ export class FakeRunner implements Runner {
     if (this.failure !== null) throw this.failure
     const inputs = new Map<string, Uint8Array>()
     for (const input of request.inputs) inputs.set(input.name, await readAll(input))
+    this.archives = request.inputs.map((input) => input.archive?.entries.map((entry) => entry.path) ?? null)
     this.runs++
     this.given.push(request.gpus)
     this.onRunning()

@@ -16,6 +16,7 @@ import {
 import { concat, toBase64Url } from '../../../src/verify/bytes/bytes.ts'
 import { CONTRACT_TYP, type Contract, encodeContract } from '../../../src/verify/documents/contract.ts'
 import { encodeGrant, GRANT_TYP, type Grant } from '../../../src/verify/documents/grant.ts'
+import type { DatasetContent } from '../../../src/verify/documents/header.ts'
 import { encodeIntent, INTENT_TYP, type ReleaseIntent } from '../../../src/verify/documents/intent.ts'
 import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../src/verify/documents/keys.ts'
 import type { Leaf } from '../../../src/verify/documents/leaf.ts'
@@ -59,6 +60,7 @@ export interface Scene {
 
 export interface SceneChanges {
   readonly plaintext?: Uint8Array
+  readonly content?: DatasetContent
   readonly owner?: string
   /** Root that the contract names, if not that of the data. */
   readonly root?: string
@@ -71,7 +73,13 @@ export interface SceneChanges {
 export async function makeScene(changes: SceneChanges = {}): Promise<Scene> {
   const plaintext = changes.plaintext ?? testBytes('rows', 5000)
   const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
-  const made = await createDatasetHeader({ plaintextSize: plaintext.length, owner: changes.owner ?? ownerThumbprint, legal, random })
+  const made = await createDatasetHeader({
+    content: changes.content ?? 'file',
+    plaintextSize: plaintext.length,
+    owner: changes.owner ?? ownerThumbprint,
+    legal,
+    random,
+  })
   const parts: Uint8Array[] = []
   for await (const part of sealStream([plaintext], { header: made.bytes, dek: made.dek, random })) parts.push(part)
   const { root } = await rootOf(parts)

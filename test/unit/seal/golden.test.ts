@@ -4,12 +4,15 @@ import { describe, expect, it } from 'vitest'
 import {
   createDatasetHeader,
   encodeFileHead,
+  openArchive,
   openResultKey,
   openStream,
   parseKemKey,
   type ReleaseContext,
+  readContents,
   readSealedFile,
   rootOf,
+  Secret,
   sealStream,
   unwrapFromKeyring,
   unwrapRelease,
@@ -18,6 +21,7 @@ import {
 import { concat, fromBase64Url, fromHex, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { type DatasetHeader, parseHeader } from '../../../src/verify/documents/header.ts'
 import type { HpkeSuiteName } from '../../../src/verify/documents/keys.ts'
+import { archiveOf } from '../../support/archive.ts'
 import { collect } from './support.ts'
 
 interface WrappedJson {
@@ -37,6 +41,13 @@ interface Golden {
     readonly fileSha256: string
     readonly file?: string
   }[]
+  readonly archive: {
+    readonly files: readonly { readonly path: string; readonly text: string | null }[]
+    readonly archive: string
+    readonly blobId: string
+    readonly fileSha256: string
+    readonly file: string
+  }
   readonly result: { readonly file: string; readonly keys: readonly string[]; readonly dek: string; readonly plaintext: string }
   readonly releases: readonly {
     readonly key: string
@@ -69,7 +80,7 @@ describe.each(golden.datasets)('golden dataset $id', (want) => {
   it('is sealed as recorded', async () => {
     const random = counting()
     const { owner, legal } = parseHeader(utf8(want.header)) as DatasetHeader
-    const { bytes, digest, dek } = await createDatasetHeader({ plaintextSize: want.plaintextSize, owner, legal, random })
+    const { bytes, digest, dek } = await createDatasetHeader({ content: 'file', plaintextSize: want.plaintextSize, owner, legal, random })
     const stream = await collect(sealStream([plaintext], { header: bytes, dek, random }))
     const file = concat(encodeFileHead(bytes), stream)
     expect([new TextDecoder().decode(bytes), digest, toHex(dek.expose())]).toEqual([want.header, want.blobId, want.dek])
@@ -81,6 +92,32 @@ describe.each(golden.datasets)('golden dataset $id', (want) => {
 
   it('stands in the documentation', () => {
     for (const value of [want.blobId, want.root, want.fileSha256]) expect(page).toContain(value)
+  })
+})
+
+describe('the golden archive', () => {
+  const { files, archive, blobId, fileSha256, file } = golden.archive
+
+  it('is packed as recorded, and stands in the documentation', async () => {
+    const packed = await archiveOf(Object.fromEntries(files.map(({ path, text }) => [path, text])))
+    expect(toHex(packed)).toBe(archive)
+    expect(page.replace(/[ \n]/g, '')).toContain(archive)
+    for (const value of [blobId, fileSha256]) expect(page).toContain(value)
+  })
+
+  it('comes out of its dataset', async () => {
+    const random = counting()
+    const { header, headerBytes, stream } = await readSealedFile([fromHex(file)])
+    expect(header).toMatchObject({ kind: 'dataset', content: 'archive' })
+    expect(sha256(headerBytes).toString('base64url')).toBe(blobId)
+    expect(toHex(sha256(fromHex(file)))).toBe(fileSha256)
+    random(48)
+    const opened = openStream(stream, { header: headerBytes, dek: new Secret(random(32)) })
+    const found: [string, string | null][] = []
+    for await (const item of readContents(await openArchive(opened, header.plaintextSize), () => createHash('sha256'))) {
+      found.push([item.entry.path, 'content' in item ? new TextDecoder().decode(await collect(item.content)) : null])
+    }
+    expect(found).toEqual(files.map(({ path, text }) => [path, text]))
   })
 })
 

@@ -25,7 +25,13 @@ const job = toBase64Url(testBytes('job', 32))
 
 describe('a dataset header', () => {
   it('is canonical, commits to its key and is named by its digest', async () => {
-    const { header, bytes, digest, dek } = await createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random: fixedRandom('a') })
+    const { header, bytes, digest, dek } = await createDatasetHeader({
+      content: 'file',
+      plaintextSize: 5,
+      owner,
+      legal: LEGAL,
+      random: fixedRandom('a'),
+    })
     expect(parseHeader(bytes)).toEqual(header)
     expect(digest).toBe(await headerDigest(bytes))
     expect(dek.expose().length).toBe(32)
@@ -37,8 +43,8 @@ describe('a dataset header', () => {
   it('shares nothing with the next one', async () => {
     const random = fixedRandom('b')
     const [a, b] = [
-      await createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random }),
-      await createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random }),
+      await createDatasetHeader({ content: 'file', plaintextSize: 5, owner, legal: LEGAL, random }),
+      await createDatasetHeader({ content: 'file', plaintextSize: 5, owner, legal: LEGAL, random }),
     ]
     expect(a.header.datasetId).not.toBe(b.header.datasetId)
     expect(a.header.salt).not.toBe(b.header.salt)
@@ -47,14 +53,14 @@ describe('a dataset header', () => {
 
   it('is not made from a random source that runs short', async () => {
     const short = (size: number): Uint8Array => new Uint8Array(size - 1)
-    const made = createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random: short })
+    const made = createDatasetHeader({ content: 'file', plaintextSize: 5, owner, legal: LEGAL, random: short })
     await expect(made).rejects.toMatchObject({ code: 'INTERNAL' })
     await expect(generateKemKey(DEFAULT_HPKE_SUITE, short)).rejects.toMatchObject({ code: 'INTERNAL' })
   })
 
   it('is refused when it would not be read back', async () => {
     const make = (plaintextSize: number, who: string) =>
-      outcomeOf(() => createDatasetHeader({ plaintextSize, owner: who, legal: LEGAL, random: fixedRandom('c') }))
+      outcomeOf(() => createDatasetHeader({ content: 'file', plaintextSize, owner: who, legal: LEGAL, random: fixedRandom('c') }))
     expect(await make(-1, owner)).toBe('DOCUMENT_INVALID')
     expect(await make(1.5, owner)).toBe('DOCUMENT_INVALID')
     expect(await make(1, 'me')).toBe('DOCUMENT_INVALID')
@@ -97,8 +103,8 @@ describe('the keyring', () => {
       await generateKemKey(DEFAULT_HPKE_SUITE, fixedRandom('m')),
       await generateKemKey(DEFAULT_HPKE_SUITE, fixedRandom('o')),
     ]
-    const dataset = await createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random: fixedRandom('d') })
-    const second = await createDatasetHeader({ plaintextSize: 5, owner, legal: LEGAL, random: fixedRandom('e') })
+    const dataset = await createDatasetHeader({ content: 'file', plaintextSize: 5, owner, legal: LEGAL, random: fixedRandom('d') })
+    const second = await createDatasetHeader({ content: 'file', plaintextSize: 5, owner, legal: LEGAL, random: fixedRandom('e') })
     const kept = await wrapForKeyring(mine.publicKey, dataset.bytes, dataset.dek)
     expect((await unwrapFromKeyring(mine, dataset.bytes, kept)).expose()).toEqual(dataset.dek.expose())
     expect(await outcomeOf(() => unwrapFromKeyring(other, dataset.bytes, kept))).toBe('UNWRAP_FAILED')

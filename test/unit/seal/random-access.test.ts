@@ -1,7 +1,20 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openStream, SEGMENT_SIZE, Secret, SegmentOpener, segmentCount, segmentSpan } from '../../../src/seal/index.ts'
+import {
+  openStream,
+  openStreamFrom,
+  rootOf,
+  rootOfLeaves,
+  SEGMENT_SIZE,
+  Secret,
+  SegmentOpener,
+  SegmentSealer,
+  segmentCount,
+  segmentLeaf,
+  segmentSpan,
+} from '../../../src/seal/index.ts'
+import { concat, toHex } from '../../../src/verify/bytes/bytes.ts'
 import { outcomeOf } from '../../support/outcome.ts'
-import { type Example, flipped, sealedExample } from './support.ts'
+import { chunked, collect, type Example, flipped, sealedExample } from './support.ts'
 
 describe('single segments', () => {
   let example: Example
@@ -46,6 +59,48 @@ describe('single segments', () => {
     expect(await create(new Secret(new Uint8Array(32)), example.stream.subarray(0, 40))).toBe('KEY_COMMITMENT_MISMATCH')
     expect(await create(example.dek, example.stream.subarray(0, 39))).toBe('HEADER_INVALID')
     expect(await create(example.dek, flipped(example.stream.subarray(0, 40), 0))).toBe('HEADER_INVALID')
+  })
+
+  it('are sealed in any order, and make the stream that is sealed in one go', async () => {
+    const { bytes: header, dek, plaintext, stream } = example
+    const sealer = await SegmentSealer.create({ header, dek }, stream.subarray(0, 40))
+    const pieces: Uint8Array[] = []
+    const leaves: Uint8Array[] = []
+    for (const i of [2, 0, 1]) {
+      const { plaintextOffset, plaintextSize } = segmentSpan(plaintext.length, i)
+      const part = plaintext.subarray(plaintextOffset, plaintextOffset + plaintextSize)
+      const sealed = await sealer.sealSegment(i, [part.subarray(0, 50), part.subarray(50)])
+      pieces[i] = concat(...sealed)
+      leaves[i] = await segmentLeaf(sealed)
+    }
+    expect(Buffer.compare(concat(...pieces), stream)).toBe(0)
+    expect(toHex(await rootOfLeaves(concat(...leaves)))).toBe(toHex((await rootOf([stream])).root))
+    await expect(sealer.sealSegment(2, [new Uint8Array(99)])).rejects.toMatchObject({ code: 'INTERNAL' })
+    expect(await outcomeOf(() => sealer.sealSegment(3, []))).toBe('LIMIT_EXCEEDED')
+  })
+
+  it.each([0, 1, 2])('open from segment %i to the end', async (segment) => {
+    const { bytes: header, dek, plaintext, stream } = example
+    const { offset, plaintextOffset } = segmentSpan(plaintext.length, segment)
+    const point = { segment, streamHeader: stream.subarray(0, 40) }
+    const opened = await collect(openStreamFrom(chunked(stream.subarray(offset), 70_000), point, { header, dek }))
+    expect(Buffer.compare(opened, plaintext.subarray(plaintextOffset))).toBe(0)
+    const attempt = (bytes: Uint8Array) => outcomeOf(() => collect(openStreamFrom([bytes], point, { header, dek })))
+    expect(await attempt(stream.subarray(offset, -1))).toBe('STREAM_TRUNCATED')
+    expect(await attempt(concat(stream.subarray(offset), Uint8Array.of(0)))).toBe('STREAM_TRUNCATED')
+    expect(await attempt(flipped(stream.subarray(offset), 50))).toBe('SEGMENT_INVALID')
+  })
+
+  it('do not open from a segment outside the stream, or from another one than is said', async () => {
+    const { bytes: header, dek, stream } = example
+    const from = (segment: number, offset: number) =>
+      outcomeOf(() =>
+        collect(openStreamFrom([stream.subarray(offset)], { segment, streamHeader: stream.subarray(0, 40) }, { header, dek })),
+      )
+    expect(await from(3, 0)).toBe('LIMIT_EXCEEDED')
+    expect(await from(-1, 0)).toBe('LIMIT_EXCEEDED')
+    expect(await from(1, 2 * SEGMENT_SIZE)).toBe('STREAM_TRUNCATED')
+    expect(await from(2, SEGMENT_SIZE)).toBe('STREAM_TRUNCATED')
   })
 
   it('agree with the stream', async () => {

@@ -126,6 +126,7 @@ describe('the stream', () => {
     const size = 256 * 1024 * 1024
     const random = fixedRandom('flat')
     const { bytes, dek } = await createDatasetHeader({
+      content: 'file',
       plaintextSize: size,
       owner: Buffer.alloc(32).toString('base64url'),
       legal: LEGAL,

@@ -52,7 +52,7 @@ export const LEGAL: DatasetHeader['legal'] = {
 export async function sealedExample(size: number, label = 'example'): Promise<Example> {
   const random = fixedRandom(label)
   const owner = Buffer.from(testBytes('owner', 32)).toString('base64url')
-  const keyed = await createDatasetHeader({ plaintextSize: size, owner, legal: LEGAL, random })
+  const keyed = await createDatasetHeader({ content: 'file', plaintextSize: size, owner, legal: LEGAL, random })
   const plaintext = testBytes(label, size)
   const stream = await collect(sealStream([plaintext], { header: keyed.bytes, dek: keyed.dek, random }))
   return { ...keyed, plaintext, stream, file: concat(encodeFileHead(keyed.bytes), stream) }

@@ -8,6 +8,7 @@ import {
   encodeFileHead,
   encodeKemKey,
   generateKemKey,
+  packArchive,
   rootOf,
   Secret,
   sealStream,
@@ -52,7 +53,7 @@ for (const [id, plaintextSize] of [
   ['three-segments', 2500000],
 ]) {
   const random = counting()
-  const { bytes, digest, dek } = await createDatasetHeader({ plaintextSize, owner, legal, random })
+  const { bytes, digest, dek } = await createDatasetHeader({ content: 'file', plaintextSize, owner, legal, random })
   const plaintext = Uint8Array.from({ length: plaintextSize }, (_, i) => i % 251)
   const stream = await collect(sealStream([plaintext], { header: bytes, dek, random }))
   const { root } = await rootOf([stream])
@@ -69,6 +70,35 @@ for (const [id, plaintextSize] of [
     fileSha256: hex(sha256(file)),
     ...whole,
   })
+}
+
+/** The archive of the documentation, and the dataset that holds it. */
+const files = [
+  ['docs', null],
+  ['docs/hello.txt', 'hello\n'],
+  ['docs/run.sh', '#!/bin/sh\n'],
+  ['docs-old', null],
+  ['empty', ''],
+]
+const entries = files.map(([path, text]) =>
+  text === null
+    ? { type: 'folder', path }
+    : { type: 'file', path, executable: path.endsWith('.sh'), size: Buffer.byteLength(text), sha256: new Uint8Array(sha256(text)) },
+)
+const contentOf = ({ path }) => [Buffer.from(files.find(([p]) => p === path)[1])]
+const packed = await collect(packArchive(entries, { open: contentOf, createHash: () => createHash('sha256') }))
+const archiveRandom = counting()
+const archived = await createDatasetHeader({ content: 'archive', plaintextSize: packed.length, owner, legal, random: archiveRandom })
+const archiveFile = Buffer.concat([
+  encodeFileHead(archived.bytes),
+  await collect(sealStream([packed], { header: archived.bytes, dek: archived.dek, random: archiveRandom })),
+])
+const archive = {
+  files: files.map(([path, text]) => ({ path, text })),
+  archive: hex(packed),
+  blobId: archived.digest,
+  fileSha256: hex(sha256(archiveFile)),
+  file: hex(archiveFile),
 }
 
 const keys = await Promise.all(HPKE_SUITES.map((suite) => generateKemKey(suite, counting(0x80))))
@@ -121,6 +151,7 @@ const kept = await wrapForKeyring(keys[0].publicKey, Buffer.from(small.header), 
 const golden = {
   kind: 'synthetic: throwaway keys; byte i of every dataset plaintext is i mod 251; see docs/formats/dataset.md',
   datasets,
+  archive,
   result: { file: hex(resultFile), keys: keyFiles, dek: hex(result.dek.expose()), plaintext: 'abc' },
   releases,
   keyring: { key: keyFiles[0], header: small.header, wrapped: wire(kept), dek: small.dek },

@@ -102,7 +102,7 @@ beforeAll(async () => {
 })
 
 beforeEach(async () => {
-  const made = await createDatasetHeader({ plaintextSize: 10, owner: owner.grantThumbprint, legal: LEGAL, random })
+  const made = await createDatasetHeader({ content: 'file', plaintextSize: 10, owner: owner.grantThumbprint, legal: LEGAL, random })
   await owner.keyring.putDataset({ digest: made.digest, name: 'a', header: made.bytes, root: toBase64Url(testBytes('root', 32)) }, made.dek)
   dataset = { digest: made.digest, dek: made.dek.expose().slice() }
   useKey = random(32)

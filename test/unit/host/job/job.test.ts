@@ -21,6 +21,7 @@ import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../../src/verify/docume
 import { parseStatement, RECEIPT_TYP, type Statement } from '../../../../src/verify/documents/statement.ts'
 import { AttestError } from '../../../../src/verify/errors.ts'
 import { verifyGeneralJws } from '../../../../src/verify/formats/jws.ts'
+import { archiveOf } from '../../../support/archive.ts'
 import { digestOf, submitterThumbprint } from '../../../support/job-documents.ts'
 import { testBytes } from '../../../support/keys.ts'
 import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload } from '../fakes.ts'
@@ -245,6 +246,46 @@ describe('a job that succeeds', () => {
     await release(stage, { intent: { job: scene.grantDigest } })
     expect((await outcomeOf(stage)).predicate.outcome.kind).toBe('succeeded')
     expect(stage.runner.runs).toBe(1)
+  })
+})
+
+describe('a job on an archive', () => {
+  const onArchive = async (plaintext: Uint8Array, changes: SceneChanges = {}): Promise<Stage> =>
+    begin(await sceneFor({ ...changes, plaintext, content: 'archive' }))
+  const tree = { patients: null, [`patients/${CANARY}.csv`]: 'rows', 'run.sh': '#!' }
+
+  it('tells the runner what is in it before it hands it over', async () => {
+    const stage = await onArchive(await archiveOf(tree))
+    await release(stage)
+    expect((await outcomeOf(stage)).predicate.outcome.kind).toBe('succeeded')
+    expect(stage.runner.archives).toEqual([Object.keys(tree)])
+    expect(stage.transfers.downloads).toBe(2)
+  })
+
+  it('is refused when many small files would take more memory than it has', async () => {
+    const many = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`f${String(i).padStart(4, '0')}`, '']))
+    const limits = { timeMs: 60_000, memoryBytes: 1_000_000, outputBytes: 1000, pids: 1, cpuMillis: 1000 }
+    const stage = await onArchive(await archiveOf(many), { contract: { limits } })
+    await release(stage)
+    const { predicate } = await outcomeOf(stage)
+    expect(predicate).toMatchObject({ type: 'refusal', outcome: { code: 'LIMIT_EXCEEDED' }, keysDestroyed: ['kem', 'data'] })
+    expect(stage.runner.runs).toBe(0)
+  })
+
+  it('is refused, without a name in receipt or log, when the archive is none or climbs out of its folder', async () => {
+    const climbing = await archiveOf({ [`aa${CANARY}`]: '' })
+    climbing.set(utf8('..'), 31)
+    climbing.set(utf8('/'), 33)
+    for (const plaintext of [climbing, utf8(`not an archive ${CANARY}`)]) {
+      const stage = await onArchive(plaintext)
+      await release(stage)
+      const { predicate } = await outcomeOf(stage)
+      expect(predicate).toMatchObject({ type: 'refusal', outcome: { kind: 'refused', code: 'ARCHIVE_INVALID' } })
+      expect(predicate.outcome.reason).not.toContain(CANARY)
+      expect(stage.runner.runs).toBe(0)
+      await rm(folder, { recursive: true })
+      folder = await mkdtemp(join(tmpdir(), 'job-'))
+    }
   })
 })
 

@@ -8,6 +8,7 @@ import { createRunner, type Runner } from '../../../../src/host/runner/index.ts'
 import { wasmProfile } from '../../../../src/host/runner/profiles.ts'
 import { nodeArguments, permissionFlag } from '../../../../src/host/runner/wasm-process.ts'
 import type { ImageRef } from '../../../../src/verify/documents/contract.ts'
+import { archiveInput } from '../../../support/archive.ts'
 import { writeRecipe } from '../../../support/images.ts'
 import { LIMITS, type Ran, requestOf, runOnce } from '../../../support/run-request.ts'
 import {
@@ -88,6 +89,21 @@ describe('wasm runner', () => {
     [-1, 'failed', 255],
   ] as const)('takes exit code %d for %s', async (code, kind, exitCode) => {
     expect(await run({ body: exit(code) })).toMatchObject({ kind, exitCode })
+  })
+
+  it('finds an archive as a folder of read-only files', async () => {
+    const archive = await archiveInput('d', { empty: null, sub: null, 'sub/f': 'x' })
+    const opening = (name: string, flags = 0, rights = 0) => ({ body: exitWith(open(IN, name, flags, rights)), data: { 128: name } })
+    const tried = async (program: Program): Promise<number | null> => {
+      const request = requestOf(await imageOf(assemble(program)), { inputs: { file: Buffer.from('y') } })
+      return (await runOnce(runner, { ...request, inputs: [...request.inputs, archive] })).exitCode
+    }
+    expect(await tried(opening('d/sub/f'))).toBe(0)
+    expect(await tried(opening('d/empty'))).toBe(0)
+    expect(await tried(opening('file'))).toBe(0)
+    expect(await tried(opening('d/f'))).toBe(ERRNO.noent)
+    expect(await tried(opening('d/sub/f', 0, WRITE))).toBe(ERRNO.rofs)
+    expect(await tried(opening('d/sub/new', CREATE))).toBe(ERRNO.rofs)
   })
 
   it('counts the bytes of arguments, not their characters', async () => {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isAlive, thisOwner, userOf } from '../../../../src/host/runner/owner.ts'
 import { sweepWorkspaces, Workspace } from '../../../../src/host/runner/workspace.ts'
+import { archiveInput } from '../../../support/archive.ts'
 
 const linux = process.platform === 'linux'
 const uid = process.getuid?.() ?? -1
@@ -52,6 +53,45 @@ describe.skipIf(!linux)('workspace', () => {
     await workspace.remove()
     expect(readdirSync(join(base, `sealgate-${uid}`, owner))).toEqual([])
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(base)
+  })
+
+  it('holds archives as folders, with what is executable', async () => {
+    const inputs = [await archiveInput('data', { a: null, 'a/empty': '', 'a/run.sh': '#!/bin/sh', b: 'beta' }), input('file', 'x')]
+    const workspace = await Workspace.create(base, owner, inputs, 1000)
+    try {
+      await workspace.writeInputs(inputs, signal)
+      const at = (path: string): string => join(workspace.in.path, path)
+      expect(readFileSync(at('data/b'), 'utf8')).toBe('beta')
+      expect(readFileSync(at('file'), 'utf8')).toBe('x')
+      expect(readdirSync(at('data/a'))).toEqual(['empty', 'run.sh'])
+      expect(['data', 'data/a', 'data/a/run.sh', 'data/b'].map((p) => statSync(at(p)).mode & 0o777)).toEqual([0o755, 0o755, 0o555, 0o444])
+    } finally {
+      await workspace.remove()
+    }
+    expect(readdirSync(join(base, `sealgate-${uid}`, owner))).toEqual([])
+  })
+
+  it('makes room for 3,000 small files', async () => {
+    const files = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`f${String(i).padStart(4, '0')}`, 'x']))
+    const inputs = [await archiveInput('data', files)]
+    const workspace = await Workspace.create(base, owner, inputs, 1000)
+    try {
+      await workspace.writeInputs(inputs, signal)
+      expect(readdirSync(join(workspace.in.path, 'data')).length).toBe(3000)
+    } finally {
+      await workspace.remove()
+    }
+  })
+
+  it('refuses an archive that is not the one whose manifest was read', async () => {
+    const [first, other] = [await archiveInput('data', { a: '1' }), await archiveInput('data', { a: '2' })]
+    const workspace = await Workspace.create(base, owner, [first], 1000)
+    try {
+      const swapped = { ...first, read: () => other.read() }
+      await expect(workspace.writeInputs([swapped], signal)).rejects.toMatchObject({ code: 'ARCHIVE_INVALID' })
+    } finally {
+      await workspace.remove()
+    }
   })
 
   it('notices a full /out', async () => {

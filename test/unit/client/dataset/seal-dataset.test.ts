@@ -1,10 +1,10 @@
 import { createReadStream, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { inspectSealed, type Owner, sealDataset } from '../../../src/client/index.ts'
-import { openStream, readSealedFile } from '../../../src/seal/index.ts'
-import { testBytes } from '../../support/keys.ts'
-import { freshOwner, LEGAL, temporaryFolder } from './support.ts'
+import { inspectSealed, type Owner, sealDataset } from '../../../../src/client/index.ts'
+import { openStream, readSealedFile } from '../../../../src/seal/index.ts'
+import { testBytes } from '../../../support/keys.ts'
+import { freshOwner, LEGAL, temporaryFolder } from '../support.ts'
 
 const folder = temporaryFolder()
 const path = (name: string): string => join(folder, name)
@@ -40,12 +40,12 @@ describe('seal a dataset', () => {
     expect(readFileSync(path('canary.sealed')).includes('CANARY')).toBe(false)
   })
 
-  it('rejects an empty file, a folder, a missing file and an output that exists', async () => {
+  it('rejects an empty file, a device, a missing file and an output that exists', async () => {
     writeFileSync(path('empty'), '')
     const seal = (input: string, output: string): Promise<unknown> =>
-      sealDataset({ owner, input: path(input), output: path(output), legal: LEGAL })
+      sealDataset({ owner, input: resolve(folder, input), output: path(output), legal: LEGAL })
     await expect(seal('empty', 'o1')).rejects.toEqual(withCode('FILE_UNREADABLE'))
-    await expect(seal('.', 'o2')).rejects.toEqual(withCode('FILE_UNREADABLE'))
+    await expect(seal('/dev/null', 'o2')).rejects.toEqual(withCode('FILE_UNREADABLE'))
     await expect(seal('missing', 'o3')).rejects.toEqual(withCode('FILE_UNREADABLE'))
     await expect(seal('canary', 'canary.sealed')).rejects.toEqual(withCode('ALREADY_EXISTS'))
     expect(readdirSync(folder).filter((n) => n.startsWith('o1') || n.includes('.part'))).toEqual([])
@@ -61,7 +61,7 @@ describe('seal a dataset', () => {
 
   it('leaves nothing behind when it is cancelled', async () => {
     mkdirSync(path('cancelled'))
-    writeFileSync(path('large'), new Uint8Array(4 * 1024 * 1024))
+    writeFileSync(path('large'), new Uint8Array(40 * 1024 * 1024))
     const abort = new AbortController()
     const kept = (await owner.keyring.datasets()).length
     const sealing = sealDataset({

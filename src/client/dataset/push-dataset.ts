@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs'
-import { AttestError } from '../verify/errors.ts'
-import type { Client } from './client.ts'
-import type { Owner } from './owner.ts'
+import { AttestError } from '../../verify/errors.ts'
+import type { Client } from '../client.ts'
+import type { Owner } from '../owner.ts'
 import { inspectSealed } from './seal-dataset.ts'
 
 export interface PushOptions {
