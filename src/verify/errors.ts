@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   LOG_PROOF_INVALID: { exit: 4, fix: 'The log does not hold this entry: nothing may be released.' },
   LOG_STALE: { exit: 5, fix: 'The checkpoint is older than the policy allows; check the gateway and its clock.' },
   LOG_CORRUPT: { exit: 1, fix: 'The stored log contradicts itself: restore the data folder; do not delete it.' },
+  WITNESS_QUORUM: { exit: 1, fix: 'Too few witnesses cosigned the log; nothing is lost: try again when they answer.' },
   EVIDENCE_REJECTED: { exit: 5, fix: 'The evidence does not meet the policy; each failed check names what it wanted.' },
   POLICY_DENIED: { exit: 5, fix: 'The policy does not allow this; ask the data owner.' },
   GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },
