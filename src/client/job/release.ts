@@ -11,6 +11,7 @@ import type { Client, SealedKeyMessage } from '../client.ts'
 import type { OwnGrant } from '../grants.ts'
 import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
+import { untilWitnessed } from '../patience.ts'
 import { describeFailures, type TrustedEnclave } from './check-evidence.ts'
 
 export interface ReleasePlan {
@@ -50,7 +51,8 @@ export async function logIntent(plan: ReleasePlan): Promise<LoggedIntent> {
     const intent = await makeIntent(plan, attempt)
     const intentJws = await issueFlattenedJws(encodeIntent(intent), INTENT_TYP, plan.owner.grantKey)
     try {
-      const entry = await plan.client.logIntent(plan.contract.jobId, intentJws, salt, optionsOf(plan))
+      const log = (): ReturnType<Client['logIntent']> => plan.client.logIntent(plan.contract.jobId, intentJws, salt, optionsOf(plan))
+      const entry = await untilWitnessed(log, plan.signal)
       const verified = await checkEntry(plan, intent, { ...entry, salt, opening: intentJws })
       for (const { grant, k } of intent.slots) await plan.owner.keyring.spendSlots(grant, k + 1)
       return { intent, intentJws, entry: verified }

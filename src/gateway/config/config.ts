@@ -6,6 +6,7 @@ import { type Requirements, requirementFields } from '../../verify/documents/req
 import { AttestError } from '../../verify/errors.ts'
 import type { Group } from '../../verify/verdict.ts'
 import { type CollateralConfig, collateralSchema } from '../collateral/config.ts'
+import { type WitnessConfig, witnessesSchema } from '../witnessing/config.ts'
 
 /** Bounds of one gateway. Times are seconds. */
 export interface GatewayLimits {
@@ -27,6 +28,8 @@ export interface GatewayLimits {
   readonly releaseSeconds: number
   /** How long a host that went away before the release may take to come back. */
   readonly reconnectSeconds: number
+  /** How long a witness may take to cosign. */
+  readonly witnessSeconds: number
 }
 
 /** `gateway.json` of a gateway folder. */
@@ -45,6 +48,8 @@ export interface GatewayConfig {
   readonly hostRequirements: Requirements
   /** Where endorsements come from. */
   readonly collateral: CollateralConfig
+  /** Who cosigns the log. Policies name those whose cosignatures count for them. */
+  readonly witnesses: readonly WitnessConfig[]
   readonly limits: GatewayLimits
 }
 
@@ -64,6 +69,7 @@ const limitsSchema = z.strictObject({
   placementSeconds: atLeastOne(7 * DAY, 60),
   releaseSeconds: atLeastOne(7 * DAY, 600),
   reconnectSeconds: atLeastOne(3600, 30),
+  witnessSeconds: atLeastOne(60, 5),
 })
 
 const ALLOWABLE: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
@@ -77,6 +83,7 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
   hostRequirements: z.strictObject(requirementFields).default({}),
   collateral: collateralSchema.default(collateralSchema.parse({})),
+  witnesses: witnessesSchema.default([]),
   limits: limitsSchema.default(limitsSchema.parse({})),
 })
 
