@@ -33,6 +33,7 @@ describe('commands', () => {
       'dataset push',
       'dataset seal',
       'demo',
+      'gateway add-witness',
       'gateway doctor',
       'gateway start',
       'grant create',
@@ -59,6 +60,7 @@ describe('commands', () => {
       'trust add',
       'trust show',
       'verify',
+      'witness start',
     ]
     expect(leaves.map((l) => l.path.replace('sealgate ', ''))).toEqual(expect.arrayContaining(relied))
   })
