@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   generateSigningKey,
@@ -70,7 +71,6 @@ export async function addWitness(gateway: string, url: string, vkey: string): Pr
   const path = join(gateway, GATEWAY_FILES.config)
   const before = loadConfig(gateway).witnesses
   if (before.some((w) => w.vkey === vkey)) throw new AttestError('ALREADY_EXISTS', `${vkey} is asked already`)
-  const { readFile } = await import('node:fs/promises')
   const text = await readFile(path, 'utf8')
   const config = JSON.parse(text) as object
   await replaceFile(path, `${JSON.stringify({ ...config, witnesses: [...before, { url, vkey }] }, null, 2)}\n`, PUBLIC)

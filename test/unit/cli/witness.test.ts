@@ -24,6 +24,8 @@ const bytes = (...names: readonly string[]): Uint8Array => new Uint8Array(readFi
 const others = await Promise.all(['w2.example', 'w3.example', 'w4.example'].map((name) => cosignerKeyOf(noteSigner(name))))
 let key = ''
 
+const sorted = (...keys: readonly (string | undefined)[]): readonly string[] => keys.map((k) => k ?? '').sort()
+
 async function run(...args: readonly string[]): Promise<Record<string, unknown>> {
   const stdout: string[] = []
   const streams = { stdout: { write: (t: string) => stdout.push(t) }, stderr: { write: () => undefined }, env: {} }
@@ -95,7 +97,7 @@ describe('sealgate gateway add-witness', () => {
 describe('sealgate trust add --witness', () => {
   it('adds keys, sorted and once', async () => {
     await run('trust', 'add', at('gw'), '--witness', others[1] ?? '', '--witness', others[0] ?? '', '--witness', key)
-    expect(parseTrustFile(bytes('gw', 'trust.json')).witnesses).toEqual([key, others[0], others[1]].sort())
+    expect(parseTrustFile(bytes('gw', 'trust.json')).witnesses).toEqual(sorted(key, others[0], others[1]))
   })
 
   it('refuses what is no key', async () => {
@@ -109,7 +111,7 @@ describe('sealgate policy create --quorum', () => {
 
   it('demands so many of the witnesses that the trust file names', async () => {
     await create('all.json', '--quorum', '2')
-    expect(parsePolicy(bytes('all.json')).witnessing).toEqual({ mode: 'quorum', k: 2, keys: [key, others[0], others[1]].sort() })
+    expect(parsePolicy(bytes('all.json')).witnessing).toEqual({ mode: 'quorum', k: 2, keys: sorted(key, others[0], others[1]) })
     const { warnings } = await run('policy', 'check', at('all.json'))
     expect((warnings as string[]).join()).not.toContain('no witnesses')
   })
