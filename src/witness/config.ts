@@ -22,6 +22,11 @@ export interface WitnessedLog {
   readonly origin: string
   /** C2SP verifier key of type 0x01, named like the origin. */
   readonly key: string
+  /**
+   * URL prefix of its entries (C2SP tlog-tiles). Where it stands, the leaves are read before a checkpoint is cosigned, and one
+   * in which a use slot was used twice is not.
+   */
+  readonly tiles?: string | undefined
 }
 
 /** `witness.json`. */
@@ -42,11 +47,19 @@ export interface WitnessPrivateKey extends SigningPrivateKey {
 
 export const MAX_LOGS = 64
 
+/** What is read is held against the log's signature; plain HTTP tells others which witness reads. */
+const urlField: z.ZodType<string> = z
+  .string()
+  .max(512)
+  .refine((text) => URL.canParse(text) && /^https?:\/\/[^?#@]+[^/?#@]$/.test(text), {
+    error: 'want http(s)://HOST[:PORT][/PATH] without a slash at the end',
+  })
+
 const configSchema: z.ZodType<WitnessConfig> = z.strictObject({
   v: z.literal(1),
   listen: textField(256),
   tls: z.strictObject({ cert: fileNameField, key: fileNameField }).optional(),
-  logs: z.array(z.strictObject({ origin: textField(256), key: textField(512) })).max(MAX_LOGS),
+  logs: z.array(z.strictObject({ origin: textField(256), key: textField(512), tiles: urlField.optional() })).max(MAX_LOGS),
 })
 
 const keySchema: z.ZodType<WitnessPrivateKey> = z.strictObject({

@@ -14,6 +14,7 @@ import {
 } from '../verify/tlog/index.ts'
 import type { WitnessedLog } from './config.ts'
 import type { StateFile } from './state-file.ts'
+import type { TagWatch } from './tag-watch.ts'
 
 /** What a witness answers to `add-checkpoint`, as statuses of HTTP (C2SP tlog-witness). */
 export type Answer =
@@ -21,13 +22,17 @@ export type Answer =
   | { readonly status: 200; readonly lines: string }
   /** Another tree was cosigned last: its size. */
   | { readonly status: 409; readonly size: number }
-  /** Malformed, not signed by the log, unknown log, no proof, or not now. */
+  /** Malformed, not signed by the log or a slot used twice, unknown log, no proof, or not now. */
   | { readonly status: 400 | 403 | 404 | 422 | 503; readonly reason: string }
 
 export interface CosignerParts {
   readonly signer: NoteSigner
   readonly logs: readonly WitnessedLog[]
   readonly state: StateFile
+  /** By origin: logs whose leaves are read before they are cosigned. */
+  readonly watches: ReadonlyMap<string, TagWatch>
+  /** Told of a log that is not cosigned because of what its leaves say. */
+  readonly onRepeat: (origin: string, why: string) => void
   /** Milliseconds since the epoch. */
   readonly now: () => number
 }
@@ -74,6 +79,12 @@ export class Cosigner {
     if (oldSize !== known) return { status: 409, size: known }
     if (last !== null && checkpoint.size === known && !equal(checkpoint.root, last.root)) return { status: 409, size: known }
     if (!(await isConsistent(last, request))) return { status: 422, reason: 'the consistency proof does not verify' }
+    const reading = (await this.#parts.watches.get(log.origin)?.read(checkpoint)) ?? { kind: 'fits' }
+    if (reading.kind === 'unread') return { status: 503, reason: reading.why }
+    if (reading.kind === 'repeats') {
+      this.#parts.onRepeat(log.origin, reading.why)
+      return { status: 403, reason: reading.why }
+    }
     const time = this.#timeAfter(last?.time ?? 0)
     if (time === null) return { status: 503, reason: 'the clock of this witness went back' }
     const signed = await ownNote(request, log)

@@ -7,9 +7,11 @@ import { AttestError } from '../verify/errors.ts'
 import { COSIGNATURE_ED25519, encodeVerifierKey, NOTE_ED25519, parseVerifierKey } from '../verify/tlog/index.ts'
 import { loadWitnessConfig, loadWitnessKey, readText, WITNESS_FILES, type WitnessConfig } from './config.ts'
 import { Cosigner } from './cosigner.ts'
+import { type FetchEntries, fetchEntries } from './entries.ts'
 import { lockFolder } from './folder-lock.ts'
 import { serveWitness } from './server.ts'
 import { type DiskCalls, StateFile } from './state-file.ts'
+import { TagWatch } from './tag-watch.ts'
 
 export interface WitnessOptions {
   /** A witness folder, see {@link WITNESS_FILES}. */
@@ -21,6 +23,8 @@ export interface WitnessOptions {
   /** Milliseconds since the epoch. Default: the system's clock. */
   readonly now?: () => number
   readonly disk?: DiskCalls
+  /** Default: HTTP. */
+  readonly fetch?: FetchEntries
 }
 
 export interface RunningWitness {
@@ -50,7 +54,11 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
       logger.warn({ path: WITNESS_FILES.key }, 'the key can be read by others on this machine')
     }
     const state = await StateFile.open(join(folder, WITNESS_FILES.state), verifierKey, options.disk)
-    const cosigner = new Cosigner({ signer, logs: config.logs, state, now: options.now ?? Date.now })
+    const watched = config.logs.flatMap(({ origin, tiles }) => (tiles === undefined ? [] : [[origin, tiles] as const]))
+    const watches = new Map(watched.map(([origin, tiles]) => [origin, new TagWatch(tiles, options.fetch ?? fetchEntries)]))
+    const onRepeat = (origin: string, reason: string): void =>
+      logger.error({ origin, reason }, 'a log is not cosigned: a use slot was used twice')
+    const cosigner = new Cosigner({ signer, logs: config.logs, state, watches, onRepeat, now: options.now ?? Date.now })
     const tls = config.tls === undefined ? null : tlsTexts(folder, config.tls)
     const server = await serveWitness(cosigner, { listen: options.listen ?? config.listen, tls, logger })
     logger.info({ name: signer.name, address: server.address, logs: config.logs.map((log) => log.origin) }, 'witness is listening')
