@@ -54,7 +54,7 @@ function serve(list: readonly Uint8Array[], asked: string[] = []): FetchEntries 
 }
 
 /** A watch whose log may change its mind. */
-function watching(first: FetchEntries): { readonly watch: TagWatch; set(next: FetchEntries): void } {
+function watching(first: FetchEntries): { readonly watch: TagWatch; readonly set: (next: FetchEntries) => void } {
   let fetch = first
   const set = (next: FetchEntries): void => {
     fetch = next
