@@ -42,6 +42,7 @@ module.exports = {
       ['rpc', 'seal', 'verify', 'sim'],
       [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3', 'cbor2', 'koffi'],
     ),
+    only('witness', ['seal', 'verify'], [...SEAL, 'pino']),
     only('page', ['verify'], CORE, false),
     only('pool', ['verify'], CORE),
   ],

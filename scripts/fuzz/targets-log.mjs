@@ -124,6 +124,16 @@ export const logTargets = [
     },
   },
   {
+    name: 'add-checkpoint',
+    async open({ load }) {
+      const { encodeAddCheckpoint, parseAddCheckpoint } = await load('verify/tlog/index.js')
+      const run = (input) => assertRoundTrip(input, Buffer.from(encodeAddCheckpoint(parseAddCheckpoint(input))))
+      const asked = (oldSize, proof) =>
+        notes().map((note) => encodeAddCheckpoint({ oldSize, proof, note: Buffer.from(note).toString('utf8') }))
+      return { seeds: [...asked(0, []), ...asked(3, [root, leaves[0]])], run }
+    },
+  },
+  {
     name: 'sealed-file',
     async open({ load }) {
       const { openStream, readSealedFile, Secret } = await load('seal/index.js')

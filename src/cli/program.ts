@@ -18,6 +18,7 @@ import { register as registerReceipt } from './commands/receipt.ts'
 import { register as registerRun } from './commands/run.ts'
 import { register as registerTrust } from './commands/trust.ts'
 import { register as registerVerify } from './commands/verify.ts'
+import { register as registerWitness } from './commands/witness.ts'
 import type { Streams } from './output.ts'
 
 /** Every command. Registering one loads only its descriptions. */
@@ -29,6 +30,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerKeys,
   registerTrust,
   registerGateway,
+  registerWitness,
   registerCollateral,
   registerHost,
   registerDataset,

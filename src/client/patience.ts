@@ -47,6 +47,26 @@ export class Patience {
   }
 }
 
+/** Pauses between tries while the log lacks cosignatures, in milliseconds: about a minute. */
+const QUORUM_PAUSES_MS = [300, 700, 1000, 2000, 3000, 5000, 5000, 5000, 5000, 10_000, 10_000, 10_000]
+
+/**
+ * Rides out witnesses that do not answer. What is tried again must be the same request: the gateway has logged it, and hands
+ * it out when its quorum is there.
+ * @throws AttestError of the last try, `CANCELLED`.
+ */
+export async function untilWitnessed<T>(attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (const pause of QUORUM_PAUSES_MS) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof AttestError) || error.code !== 'WITNESS_QUORUM') throw error
+      await rest(pause, signal)
+    }
+  }
+  return attempt()
+}
+
 /** Waits, or ends early with `CANCELLED`. */
 export async function rest(pauseMs: number, signal?: AbortSignal): Promise<void> {
   await delay(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined)

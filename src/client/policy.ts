@@ -10,6 +10,8 @@ export interface PolicyChoices {
   readonly allowSimulated: boolean
   readonly allowUnknown: Policy['appraisal']['allowUnknown']
   readonly runners: Policy['runners']
+  /** C2SP verifier keys of witnesses, and how many of them must cosign; default: `witnessing: none`, for demonstrations. */
+  readonly quorum?: { readonly k: number; readonly keys: readonly string[] }
   /** In place of {@link STRICT_REQUIREMENTS}, per kind of TEE. */
   readonly requirements?: Requirements
 }
@@ -46,7 +48,7 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
       ...requirementsFor(tees, choices.requirements),
     },
     log: choices.log,
-    witnessing: { mode: 'none' },
+    witnessing: witnessingOf(choices.quorum),
     maximumAge: { checkpointSeconds: 300, collateralSeconds: COLLATERAL_DAYS * DAY_SECONDS },
     minimumTcbEvaluationDataNumber: null,
     minimumGrades: { binding: 'committed', placement: 'none' },
@@ -54,6 +56,10 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
     suites: HPKE_SUITES,
     cedar: '',
   })
+}
+
+function witnessingOf(quorum: PolicyChoices['quorum']): Policy['witnessing'] {
+  return quorum === undefined ? { mode: 'none' } : { mode: 'quorum', k: quorum.k, keys: [...new Set(quorum.keys)].sort() }
 }
 
 /** Of the TEEs that the policy lets hold data; the others are refused whatever they show. */

@@ -27,7 +27,7 @@ import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
-import { checkpointSigner, type PublicListener, servePublicLog, TransparencyLog } from './log/index.ts'
+import { checkpointSigner, type PublicListener, type PublicLog, servePublicLog, TransparencyLog } from './log/index.ts'
 import { createGrpcServer, type Listener, listen } from './server/listener.ts'
 import { addService, Calls } from './server/methods.ts'
 import { attestationService } from './services/attestation.ts'
@@ -38,6 +38,7 @@ import { jobService } from './services/jobs.ts'
 import { logService } from './services/log.ts'
 import { receiptService } from './services/receipts.ts'
 import { openStore, type Store, type StoreOptions } from './store/open-store.ts'
+import { openWitnessing } from './witnessing/open-witnessing.ts'
 
 export interface GatewayOptions {
   /** A gateway folder, see {@link GATEWAY_FILES}. */
@@ -64,7 +65,8 @@ export interface RunningGateway {
 
 /**
  * Starts a gateway from its folder.
- * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `LOG_ROLLED_BACK`, `PORT_IN_USE`, `TLS_REJECTED`.
+ * @throws AttestError `FILE_UNREADABLE`, `DOCUMENT_INVALID`, `STORE_LOCKED`, `LOG_CORRUPT`, `LOG_ROLLED_BACK` also for a database of which a
+ * witness has seen more, `PORT_IN_USE`, `TLS_REJECTED`.
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const config = loadConfig(options.folder)
@@ -95,13 +97,15 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const { db } = store
   const { limits } = config
   const log = await TransparencyLog.open(db, await checkpointSigner(keys.log), clock, logHeadPath(folder, config))
+  const witnessing = await openWitnessing(folder, config, log, clock, logger)
+  const witnessed = witnessing.log
   const collateral = await gatewayCollateral(folder, config, clock, logger)
   const appraiser = new Appraiser(clock, collateral.source, config.simulatedRoots.map(fromBase64Url))
   const grants = new Grants(db, log, clock)
   const registry = new HostRegistry()
   const gateway = `sealgate-gateway/${packageVersion()}`
-  const endings = new Endings(log, keys.signing, clock, gateway)
-  const jobs = new Jobs({ db, grants, log, hosts: registry, appraiser, endings, clock, limits, logger })
+  const endings = new Endings(log, witnessed, keys.signing, clock, gateway)
+  const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, clock, limits, logger })
   const access = new BlobAccess(db, grants)
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
   await uploads.sweep()
@@ -124,8 +128,8 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   addService(grpc, GrantService, grantService(grants), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
   addService(grpc, JobService, jobService(db, jobs), calls)
-  addService(grpc, LogService, logService(log), calls)
-  addService(grpc, ReceiptService, receiptService(db, grants, log), calls)
+  addService(grpc, LogService, logService(log, witnessed), calls)
+  addService(grpc, ReceiptService, receiptService(db, grants, witnessed), calls)
   const health = addHealth(grpc)
 
   await jobs.resume()
@@ -134,10 +138,12 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   let listener: Listener
   let publicLog: PublicListener | null = null
   try {
-    publicLog = await openPublicLog(log, config, keys, logger)
+    const shown: PublicLog = { checkpoint: () => witnessed.newest(), tile: (tile) => log.tile(tile) }
+    publicLog = await openPublicLog(shown, config, keys, logger)
     listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
   } catch (error) {
     await publicLog?.close()
+    await witnessing.close()
     await jobs.close()
     await log.close()
     throw error
@@ -153,6 +159,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
       health.setStatus('', 'NOT_SERVING')
       calls.stop()
       await publicLog?.close()
+      await witnessing.close()
       await listener.close()
       await calls.idle()
       await uploads.close()
@@ -166,7 +173,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
 }
 
 async function openPublicLog(
-  log: TransparencyLog,
+  log: PublicLog,
   { log: { publicListen, publicTls, publicConnections: connections } }: GatewayConfig,
   keys: GatewayKeys,
   logger: Logger,

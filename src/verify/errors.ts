@@ -40,6 +40,7 @@ export const ERROR_CODES = {
     exit: 1,
     fix: 'This is not the newest database: put the newest one back; docs/formats/log.md says what to do without it.',
   },
+  WITNESS_QUORUM: { exit: 1, fix: 'Too few witnesses cosigned the log; nothing is lost: try again when they answer.' },
   EVIDENCE_REJECTED: { exit: 5, fix: 'The evidence does not meet the policy; each failed check names what it wanted.' },
   POLICY_DENIED: { exit: 5, fix: 'The policy does not allow this; ask the data owner.' },
   GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },

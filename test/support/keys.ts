@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import type { SigningPrivateKey } from '../../src/seal/jws.ts'
 import type { NoteSigner } from '../../src/seal/note.ts'
+import { COSIGNATURE_ED25519, encodeVerifierKey, NOTE_ED25519 } from '../../src/verify/tlog/index.ts'
 
 /** A throwaway Ed25519 key that is the same in every run: its seed is SHA-256 of a label. */
 export interface TestKey {
@@ -26,6 +27,16 @@ export function testKey(label: string): TestKey {
 export function noteSigner(name: string, label: string = name): NoteSigner {
   const key = testKey(label)
   return { name, publicKey: key.publicKey, sign: (message) => key.sign(message) }
+}
+
+/** C2SP verifier key of a log. */
+export function logKeyOf({ name, publicKey }: NoteSigner): Promise<string> {
+  return encodeVerifierKey({ name, type: NOTE_ED25519, publicKey })
+}
+
+/** C2SP verifier key of a witness. */
+export function cosignerKeyOf({ name, publicKey }: NoteSigner): Promise<string> {
+  return encodeVerifierKey({ name, type: COSIGNATURE_ED25519, publicKey })
 }
 
 /** Bytes that are the same in every run and differ per label. */

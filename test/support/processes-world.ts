@@ -26,7 +26,7 @@ import { simulatedMeasurement } from '../../src/host/index.ts'
 import { createSimulatedGpus, sevSnpTee } from '../../src/sim/index.ts'
 import { toHex } from '../../src/verify/bytes/bytes.ts'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
-import { DIST, REPO, Service } from './processes.ts'
+import { DIST, REPO, Service, sealgateJson } from './processes.ts'
 import { freePort } from './proxies.ts'
 import { platform } from './receipt-builder.ts'
 
@@ -41,6 +41,17 @@ export interface WorldOptions {
   readonly limits?: Readonly<Record<string, number>>
   /** Simulated GPUs of the host. */
   readonly gpus?: number
+  /** Names of witnesses, each a process of its own; the policy then demands a majority of them. */
+  readonly witnesses?: readonly string[]
+}
+
+export interface WitnessService {
+  readonly service: Service
+  readonly folder: string
+  /** host:port */
+  readonly address: string
+  /** Verifier key. */
+  readonly key: string
 }
 
 /** Gateway and host as processes of their own, an owner with a sealed dataset and a grant. SIMULATED evidence. */
@@ -54,9 +65,11 @@ export class World {
   readonly dataset: string
   readonly grant: string
   readonly image: ImageRef
+  /** By name. */
+  readonly witnesses: ReadonlyMap<string, WitnessService>
   #jobs = 0
 
-  private constructor(parts: Omit<World, 'runJob' | 'hostThrough' | 'attested' | 'close' | 'path' | 'attempt'>) {
+  private constructor(parts: Omit<World, 'runJob' | 'hostThrough' | 'attested' | 'close' | 'path' | 'attempt' | 'witness'>) {
     this.root = parts.root
     this.gateway = parts.gateway
     this.host = parts.host
@@ -66,6 +79,7 @@ export class World {
     this.dataset = parts.dataset
     this.grant = parts.grant
     this.image = parts.image
+    this.witnesses = parts.witnesses
   }
 
   static async start(options: WorldOptions = {}): Promise<World> {
@@ -82,10 +96,11 @@ export class World {
 
   static async #startIn(root: string, options: WorldOptions, services: Service[]): Promise<World> {
     const folder = (name: string): string => join(root, name)
-    const address = await makeFolders(root, options.limits ?? {}, options.gpus ?? 0)
+    const { address, witnesses } = await makeFolders(root, options)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
     const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim'], folder('host.log'))
-    services.push(gateway, host)
+    services.push(gateway, host, ...[...witnesses.values()].map((w) => w.service))
+    for (const { service } of witnesses.values()) await service.start()
     await Promise.all([gateway.start(), host.start()])
     const owner = await loadOwner(folder('owner'))
     const client = await Client.connect(folder('owner'))
@@ -110,7 +125,13 @@ export class World {
     }
     const policy = new Uint8Array(readFileSync(join(folder('owner'), 'policy.json')))
     const { grantId } = await issueGrant(client, owner, terms, policy, Math.floor(Date.now() / 1000))
-    return new World({ root, gateway, host, address, client, owner, dataset, grant: grantId, image })
+    return new World({ root, gateway, host, address, client, owner, dataset, grant: grantId, image, witnesses })
+  }
+
+  witness(name: string): WitnessService {
+    const witness = this.witnesses.get(name)
+    if (witness === undefined) throw new Error(`no witness ${name}`)
+    return witness
   }
 
   path(...names: readonly string[]): string {
@@ -150,7 +171,8 @@ export class World {
 
   async close(): Promise<void> {
     this.client.close()
-    await Promise.all([this.gateway.stop('SIGKILL'), this.host.stop('SIGKILL')])
+    const services = [this.gateway, this.host, ...[...this.witnesses.values()].map((w) => w.service)]
+    await Promise.all(services.map((service) => service.stop('SIGKILL')))
     rmSync(this.root, { recursive: true, force: true })
   }
 }
@@ -165,8 +187,9 @@ async function attestedHost(client: Client): Promise<void> {
   throw new Error('no host was attested in time')
 }
 
-/** @returns the gateway's address. */
-async function makeFolders(root: string, limits: Readonly<Record<string, number>>, gpus: number): Promise<string> {
+async function makeFolders(root: string, options: WorldOptions): Promise<{ address: string; witnesses: Map<string, WitnessService> }> {
+  const limits = options.limits ?? {}
+  const gpus = options.gpus ?? 0
   const [gateway, owner, host] = [join(root, 'gw'), join(root, 'owner'), join(root, 'host')]
   const address = `127.0.0.1:${await freePort()}`
   const at = new Date()
@@ -179,10 +202,29 @@ async function makeFolders(root: string, limits: Readonly<Record<string, number>
   const configPath = join(gateway, 'gateway.json')
   const config = JSON.parse(readFileSync(configPath, 'utf8')) as object
   writeFileSync(configPath, JSON.stringify({ ...config, limits }))
+  const witnesses = new Map<string, WitnessService>()
+  for (const name of options.witnesses ?? []) witnesses.set(name, await makeWitness(root, name))
   const [log] = (await loadTrustFile(join(owner, 'trust.json'))).logs
   if (log === undefined) throw new Error('no log')
   const measurements = [{ tee: 'sev-snp', value: toHex(await simulatedMeasurement(DIST)) }]
+  if (witnesses.size > 0) {
+    const k = String(Math.floor(witnesses.size / 2) + 1)
+    const measurement = measurements.map((m) => `${m.tee}:${m.value}`).join()
+    await sealgateJson(['policy', 'create', '--folder', owner, '--allow-simulated', '--measurement', measurement, '--quorum', k])
+    return { address, witnesses }
+  }
   const policy = createPolicy({ log, measurements, allowSimulated: true, allowUnknown: [], runners: ['docker', 'wasm'] })
   writeFileSync(join(owner, 'policy.json'), policy)
-  return address
+  return { address, witnesses }
+}
+
+/** A witness that gateway and owner know, made with the program's own commands. */
+async function makeWitness(root: string, name: string): Promise<WitnessService> {
+  const [folder, gateway] = [join(root, name), join(root, 'gw')]
+  const address = `127.0.0.1:${await freePort()}`
+  const init = ['init', folder, '--role', 'witness', '--name', name, '--listen', address, '--trust', gateway]
+  const { witness: key } = await sealgateJson<{ witness: string }>(init)
+  await sealgateJson(['gateway', 'add-witness', gateway, '--url', `http://${address}`, '--vkey', key])
+  await sealgateJson(['trust', 'add', join(root, 'owner'), '--witness', key])
+  return { service: new Service(['witness', 'start', folder], join(root, `${name}.log`)), folder, address, key }
 }

@@ -3,6 +3,11 @@ import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { type LogLevel, logLevelOption } from '../options.ts'
 
+interface WitnessOptions {
+  readonly url: string
+  readonly vkey: string
+}
+
 export function register(program: Command): void {
   const gateway = program.command('gateway').description('the gateway: places jobs, keeps ciphertext and the log, sees no plaintext')
   gateway
@@ -13,6 +18,15 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate gateway start gw'))
     .action(action<{ readonly logLevel: LogLevel }, [string]>(start))
+  gateway
+    .command('add-witness')
+    .description('have the gateway ask a witness for cosignatures, and name it in its trust file')
+    .argument('<folder>', 'gateway folder')
+    .requiredOption('--url <url>', 'where the witness is asked: https://HOST[:PORT][/PATH], or http:// on this machine')
+    .requiredOption('--vkey <vkey>', 'verifier key of the witness, as its operator tells it')
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate gateway add-witness gw --url https://w1.example --vkey w1.example+…'))
+    .action(action<WitnessOptions, [string]>(askWitness))
   gateway
     .command('doctor')
     .description('check the folder, keys, port, clock and store of a gateway that is not running')
@@ -40,6 +54,12 @@ async function renewHead({ output }: Context, options: { readonly dangerouslyTru
   }
   const { entries } = await renew(folder, loadConfig(folder), loadKeys(folder).log)
   output.answer({ entries }, [`The head file says now what the database says: ${entries} entries.`])
+}
+
+async function askWitness({ output }: Context, { url, vkey }: WitnessOptions, folder: string): Promise<void> {
+  const { addWitness, checkWitnessKey } = await import('../folders/witness-folder.ts')
+  const changed = await addWitness(folder, url, await checkWitnessKey(vkey))
+  output.answer({ changed }, [...changed.map((path) => `Added to ${path}.`), 'It is asked from the next start of the gateway on.'])
 }
 
 async function start({ output, signal }: Context, { logLevel }: { readonly logLevel: LogLevel }, folder: string): Promise<void> {

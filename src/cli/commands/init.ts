@@ -4,9 +4,9 @@ import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 
 interface InitOptions {
-  readonly role: 'gateway' | 'owner' | 'host'
+  readonly role: 'gateway' | 'owner' | 'host' | 'witness'
   readonly name?: string
-  readonly listen: string
+  readonly listen?: string
   readonly publicAddress?: string
   readonly logListen?: string
   readonly trust?: string
@@ -24,14 +24,14 @@ const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
 export function register(program: Command): void {
   program
     .command('init')
-    .description('make the keys and files of a gateway, an owner or a simulated host; never overwrites')
-    .argument('<folder>', 'gateway: folder to make; owner and host: folder made by `sealgate ca issue`')
-    .addOption(new Option('--role <role>', 'whose folder it is').choices(['gateway', 'owner', 'host']).makeOptionMandatory())
-    .option('--name <name>', 'gateway: its name (a-z, 0-9, "-")')
-    .option('--listen <host:port>', 'gateway: where to listen', '127.0.0.1:7443')
+    .description('make the keys and files of a gateway, an owner, a witness or a simulated host; never overwrites')
+    .argument('<folder>', 'gateway and witness: folder to make; owner and host: folder made by `sealgate ca issue`')
+    .addOption(new Option('--role <role>', 'whose folder it is').choices(['gateway', 'owner', 'host', 'witness']).makeOptionMandatory())
+    .option('--name <name>', 'gateway: its name (a-z, 0-9, "-"); witness: the name of its key, such as w1.example')
+    .option('--listen <host:port>', 'gateway, witness: where to listen (default: 127.0.0.1:7443, 127.0.0.1:7444)')
     .option('--public-address <host:port>', 'gateway: what others dial, where that differs')
     .option('--log-listen <host:port>', 'gateway: where anybody may read the log over HTTP; nowhere unless given')
-    .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway)')
+    .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway); witness: trust file whose logs it cosigns')
     .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
     .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
     .addOption(new Option('--tee <tee>', 'host: what the simulated TEE is').choices(['sev-snp', 'tdx']).default('sev-snp'))
@@ -42,6 +42,7 @@ export function register(program: Command): void {
       examples(
         'sealgate init gw --role gateway --name clinic --listen 127.0.0.1:7443',
         'sealgate init alice --role owner --trust gw/trust.json',
+        'sealgate init w1 --role witness --name w1.example --trust gw/trust.json',
         'sealgate init host1 --role host --simulated',
         'sealgate init host2 --role host --simulated --tee tdx',
         'sealgate init host3 --role host --simulated --gpus 1',
@@ -58,6 +59,7 @@ function parseGpus(text: string): number {
 async function initFolder(context: Context, options: InitOptions, folder: string): Promise<void> {
   if (options.role === 'gateway') await initGateway(context, options, folder)
   else if (options.role === 'owner') await initOwner(context, options, folder)
+  else if (options.role === 'witness') await initWitness(context, options, folder)
   else await initHost(context, options, folder)
 }
 
@@ -65,7 +67,7 @@ async function initGateway({ output }: Context, options: InitOptions, folder: st
   if (options.name === undefined) throw new AttestError('USAGE', '--role gateway needs --name')
   const { createGatewayFolder } = await import('../folders/gateway-folder.ts')
   const { parseAddress } = await import('../../rpc/index.ts')
-  const { name, listen, publicAddress, logListen } = options
+  const { name, listen = '127.0.0.1:7443', publicAddress, logListen } = options
   if (logListen !== undefined) parseAddress(logListen)
   const trust = await createGatewayFolder({ folder, name, listen, publicAddress: publicAddress ?? null, logListen, at: new Date() })
   output.answer({ role: 'gateway', folder, name, listen, trust }, [
@@ -89,6 +91,19 @@ async function initOwner({ output }: Context, options: InitOptions, folder: stri
       `  recipient  ${owner.recipientDigest}`,
     ],
   )
+}
+
+async function initWitness({ output }: Context, options: InitOptions, folder: string): Promise<void> {
+  const { name, listen = '127.0.0.1:7444', trust } = options
+  if (name === undefined) throw new AttestError('USAGE', '--role witness needs --name')
+  const { createWitnessFolder } = await import('../folders/witness-folder.ts')
+  const vkey = await createWitnessFolder({ folder, name, listen, trust: trust ?? null })
+  output.answer({ role: 'witness', folder, name, listen, witness: vkey }, [
+    `Witness "${name}" is ready in ${folder}.`,
+    `  verifier key  ${vkey}`,
+    '  Policies and trust files name it so. Never restore state.json from a copy: it is what keeps a log to one history.',
+    `  Start it: sealgate witness start ${folder}`,
+  ])
 }
 
 async function initHost({ output }: Context, options: InitOptions, folder: string): Promise<void> {

@@ -6,7 +6,7 @@ export function register(program: Command): void {
   keys
     .command('show')
     .description('show by what names grants and headers know the keys of a folder; never shows a private key')
-    .argument('<folder>', 'owner or gateway folder')
+    .argument('<folder>', 'owner, gateway or witness folder')
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate keys show alice'))
     .action(action<object, [string]>(show))
@@ -62,12 +62,23 @@ async function restore({ output }: Context, { folder, passphraseFile }: RestoreO
 async function show({ output }: Context, _: object, folder: string): Promise<void> {
   const { exists } = await import('../../client/index.ts')
   const { GATEWAY_FILES } = await import('../../gateway/config/config.ts')
-  const names = (await exists(`${folder}/${GATEWAY_FILES.config}`)) ? await gatewayNames(folder) : await ownerNames(folder)
+  const { WITNESS_FILES } = await import('../../witness/index.ts')
+  const has = (file: string): Promise<boolean> => exists(`${folder}/${file}`)
+  const names = (await has(GATEWAY_FILES.config))
+    ? await gatewayNames(folder)
+    : (await has(WITNESS_FILES.key))
+      ? await witnessNames(folder)
+      : await ownerNames(folder)
   const width = Math.max(...Object.keys(names).map((k) => k.length))
   output.answer(
     names,
     Object.entries(names).map(([key, value]) => `${key.padEnd(width)}  ${value}`),
   )
+}
+
+async function witnessNames(folder: string): Promise<Record<string, string>> {
+  const { cosignerKeyOf, loadWitnessKey } = await import('../../witness/index.ts')
+  return { witness: await cosignerKeyOf(loadWitnessKey(folder)) }
 }
 
 async function ownerNames(folder: string): Promise<Record<string, string>> {

@@ -1,10 +1,11 @@
 import { type Command, Option } from 'commander'
+import type { PolicyChoices } from '../../client/index.ts'
 import { fromUtf8 } from '../../verify/bytes/bytes.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import type { Requirements } from '../../verify/documents/requirements.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
-import { collect, folderOption } from '../options.ts'
+import { collect, folderOption, parseCount } from '../options.ts'
 
 interface CreateOptions {
   readonly folder: string
@@ -12,6 +13,8 @@ interface CreateOptions {
   readonly allowSimulated?: boolean
   readonly allowUnknown: Policy['appraisal']['allowUnknown']
   readonly requirements?: string
+  readonly witness: readonly string[]
+  readonly quorum?: number
   readonly runner: 'any' | 'docker' | 'wasm'
   readonly out?: string
 }
@@ -25,6 +28,8 @@ export function register(program: Command): void {
     .option('--allow-simulated', 'accept simulated evidence: for demonstrations only')
     .option('--allow-unknown <group>', 'accept an unknown of this rule group, e.g. revocation; may be repeated', collect, [])
     .option('--requirements <file>', 'JSON with sevSnp, tdx, sgx or nvidia: what to ask of such evidence, in place of the strict choice')
+    .option('--witness <vkey>', 'witness whose cosignature counts (default: all of the trust file); may be repeated', collect, [])
+    .option('--quorum <k>', 'how many of them must cosign: more than half; without it nobody must', parseCount)
     .addOption(new Option('--runner <runner>', 'runners that may be used').choices(['any', 'docker', 'wasm']).default('any'))
     .option('--out <file>', 'file to make (default: policy.json in the folder)')
     .addOption(folderOption())
@@ -42,12 +47,13 @@ export function register(program: Command): void {
 
 async function create({ output }: Context, options: CreateOptions): Promise<void> {
   const { createPolicy, digestOf, FILES, loadTrustFile, PUBLIC, writeNew } = await import('../../client/index.ts')
-  const { logs } = await loadTrustFile(`${options.folder}/${FILES.trust}`)
+  const { logs, witnesses } = await loadTrustFile(`${options.folder}/${FILES.trust}`)
   const [log, ...others] = logs
   if (log === undefined || others.length > 0) throw new AttestError('USAGE', `the trust file names ${logs.length} logs; a policy names one`)
   const bytes = createPolicy({
     ...(options.requirements === undefined ? {} : { requirements: await readRequirements(options.requirements) }),
     log,
+    ...(await quorumOf(options, witnesses)),
     measurements: options.measurement.map(parseMeasurement),
     allowSimulated: options.allowSimulated === true,
     allowUnknown: options.allowUnknown,
@@ -57,6 +63,19 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
   await writeNew(file, bytes, PUBLIC)
   const digest = await digestOf(bytes)
   output.answer({ file, digest }, [`Policy written to ${file}.`, `  digest  ${digest}`])
+}
+
+/** A majority, so that any two quorums share a witness and two histories cannot both have one. */
+async function quorumOf({ quorum, witness }: CreateOptions, trusted: readonly string[]): Promise<Pick<PolicyChoices, 'quorum'>> {
+  if (quorum === undefined && witness.length === 0) return {}
+  const { checkWitnessKey } = await import('../folders/witness-folder.ts')
+  const keys = [...new Set(witness.length === 0 ? trusted : await Promise.all(witness.map(checkWitnessKey)))]
+  if (quorum === undefined) throw new AttestError('USAGE', '--witness needs --quorum: how many of them must cosign')
+  if (keys.length === 0) throw new AttestError('USAGE', '--quorum needs witnesses: --witness, or a trust file that names some')
+  if (quorum <= keys.length / 2 || quorum > keys.length) {
+    throw new AttestError('USAGE', `--quorum ${quorum} of ${keys.length} witnesses: want more than half, and no more than there are`)
+  }
+  return { quorum: { k: quorum, keys } }
 }
 
 function parseMeasurement(text: string): Policy['appraisal']['measurements'][number] {
@@ -92,10 +111,19 @@ async function check({ output }: Context, _: object, file: string): Promise<void
     `  digest        ${digest}`,
     `  log           ${policy.log.key}`,
     ...policy.appraisal.measurements.map((m) => `  measurement   ${m.tee} ${m.value}`),
+    ...witnessLines(policy.witnessing),
     ...requirementLines(policy.appraisal),
     `  runners       ${policy.runners.join(', ')}`,
     ...warnings.map((w) => output.paint.warn(`  note          ${w}`)),
   ])
+}
+
+function witnessLines(witnessing: Policy['witnessing']): readonly string[] {
+  if (witnessing.mode === 'none') return []
+  return [
+    `  quorum        ${witnessing.k} of ${witnessing.keys.length} witnesses`,
+    ...witnessing.keys.map((key) => `  witness       ${key}`),
+  ]
 }
 
 function requirementLines({ sevSnp, tdx, sgx, nvidia }: Requirements): readonly string[] {

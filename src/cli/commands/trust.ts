@@ -6,6 +6,7 @@ interface AddOptions {
   readonly from?: string
   readonly simulatedRoot: readonly string[]
   readonly owner: readonly string[]
+  readonly witness: readonly string[]
 }
 
 const collect = (value: string, list: readonly string[]): readonly string[] => [...list, value]
@@ -26,6 +27,7 @@ export function register(program: Command): void {
     .option('--from <file>', 'everything that another trust file trusts')
     .option('--simulated-root <file>', 'certificate of a simulator (PEM or DER); may be repeated', collect, [])
     .option('--owner <thumbprint>', "thumbprint of an owner's grant key; may be repeated", collect, [])
+    .option('--witness <vkey>', 'verifier key of a witness; may be repeated', collect, [])
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate trust add gw --simulated-root host1/simulated-root.pem'))
     .action(action<AddOptions, [string]>(add))
@@ -49,11 +51,13 @@ async function show({ output }: Context, _: object, target: string): Promise<voi
 }
 
 async function add({ output }: Context, options: AddOptions, target: string): Promise<void> {
-  if (options.from === undefined && options.simulatedRoot.length === 0 && options.owner.length === 0) {
-    throw new AttestError('USAGE', 'nothing to add: name --from, --simulated-root or --owner')
+  if (options.from === undefined && options.simulatedRoot.length + options.owner.length + options.witness.length === 0) {
+    throw new AttestError('USAGE', 'nothing to add: name --from, --simulated-root, --owner or --witness')
   }
   const { addTrust } = await import('../folders/trust.ts')
-  const additions = { from: options.from ?? null, simulatedRoots: options.simulatedRoot, owners: options.owner }
+  const { checkWitnessKey } = await import('../folders/witness-folder.ts')
+  const witnesses = await Promise.all(options.witness.map(checkWitnessKey))
+  const additions = { from: options.from ?? null, simulatedRoots: options.simulatedRoot, owners: options.owner, witnesses }
   const changed = await addTrust(target, additions)
   output.answer(
     { changed },

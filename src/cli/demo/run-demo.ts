@@ -1,6 +1,6 @@
 import { cp, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import {
   digestOf,
   exists,
@@ -29,6 +29,7 @@ import {
   imageFor,
   openScene,
   PURPOSE,
+  QUORUM,
   type RunnerChoice,
   runDemoJob,
   type Scene,
@@ -78,11 +79,13 @@ async function play(context: Context, root: string, processes: Processes, { out,
   heading(context, 'Setting up')
   output.progress('making keys …')
   const folders = await createFolders(root)
+  await Promise.all(folders.witnesses.map((folder) => processes.start(basename(folder), ['witness', 'start', folder])))
   await processes.start('gateway', ['gateway', 'start', folders.gateway])
   const scene = await openScene(folders, processes, signal, runner)
   try {
     const host = await startHostProcess(scene, 'host', [])
     output.line(`  gateway     ${folders.address}, process ${processes.pid('gateway')}`)
+    output.line(`  witnesses   ${folders.witnesses.length} processes; ${QUORUM} of them must have cosigned the log before data is released`)
     output.line(`  host        process ${processes.pid('host')}, runner ${host.runner} (${host.isolation}), evidence SIMULATED`)
     output.line(`  owner       a clinic, ${scene.owner.grantThumbprint}`)
 

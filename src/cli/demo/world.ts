@@ -24,6 +24,7 @@ import { createSimulatedHost } from '../folders/host-folder.ts'
 import { createIdentityFolder } from '../folders/identity-folder.ts'
 import { createOwner } from '../folders/owner-folder.ts'
 import { addTrust } from '../folders/trust.ts'
+import { addWitness, createWitnessFolder } from '../folders/witness-folder.ts'
 import { resolveImages } from '../images.ts'
 import type { Processes } from './processes.ts'
 
@@ -39,13 +40,19 @@ export interface Folders {
   readonly gateway: string
   readonly owner: string
   readonly host: string
+  /** Of the witnesses, each a process of its own. */
+  readonly witnesses: readonly string[]
   /** host:port of the gateway. */
   readonly address: string
   /** Hexadecimal, of the agent that this program is. */
   readonly measurement: string
 }
 
-/** Makes gateway, owner and a host with a SIMULATED TEE, who know each other. */
+const WITNESSES = ['w1', 'w2', 'w3'] as const
+/** So many of them must have cosigned the log before data is released. */
+export const QUORUM = 2
+
+/** Makes gateway, witnesses, owner and a host with a SIMULATED TEE, who know each other. */
 export async function createFolders(root: string): Promise<Folders> {
   const [gateway, owner, host] = [join(root, 'gateway'), join(root, 'owner'), join(root, 'host')]
   const address = `127.0.0.1:${await freePort()}`
@@ -56,18 +63,28 @@ export async function createFolders(root: string): Promise<Folders> {
   await createOwner({ folder: owner, trust: join(gateway, 'trust.json'), suite: 'MLKEM768-X25519,HKDF-SHA256,AES-256-GCM' })
   const { rootPath, measurement } = await createSimulatedHost(host)
   for (const folder of [gateway, owner]) await addTrust(folder, { from: null, simulatedRoots: [rootPath], owners: [] })
+  const keys = await Promise.all(WITNESSES.map((name) => createWitness(root, gateway, name)))
+  for (const { vkey, url } of keys) await addWitness(gateway, url, vkey)
+  await addTrust(owner, { from: null, simulatedRoots: [], owners: [], witnesses: keys.map((w) => w.vkey) })
   const { logs } = await loadTrustFile(join(owner, FILES.trust))
   const [log] = logs
   if (log === undefined) throw new AttestError('INTERNAL', 'the trust file names no log')
   const policy = createPolicy({
     log,
+    quorum: { k: QUORUM, keys: keys.map((w) => w.vkey) },
     measurements: [{ tee: 'sev-snp', value: measurement }],
     allowSimulated: true,
     allowUnknown: [],
     runners: ['docker', 'wasm'],
   })
   await writeNew(join(owner, FILES.policy), policy, PUBLIC)
-  return { root, gateway, owner, host, address, measurement }
+  return { root, gateway, owner, host, witnesses: WITNESSES.map((name) => join(root, name)), address, measurement }
+}
+
+async function createWitness(root: string, gateway: string, name: string): Promise<{ readonly vkey: string; readonly url: string }> {
+  const listen = `127.0.0.1:${await freePort()}`
+  const vkey = await createWitnessFolder({ folder: join(root, name), name: `demo/${name}`, listen, trust: gateway })
+  return { vkey, url: `http://${listen}` }
 }
 
 /** A port that nobody listens on at this moment. */

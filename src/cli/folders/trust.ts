@@ -15,6 +15,8 @@ export interface TrustAdditions {
   readonly simulatedRoots: readonly string[]
   /** Thumbprints. */
   readonly owners: readonly string[]
+  /** Verifier keys, well-formed. */
+  readonly witnesses?: readonly string[]
 }
 
 /**
@@ -30,7 +32,7 @@ export async function addTrust(target: string, additions: TrustAdditions): Promi
   const merged: TrustFile = {
     ...trust,
     logs: unique([...trust.logs, ...(other?.logs ?? [])], (l) => `${l.origin}\n${l.key}`),
-    witnesses: [...new Set([...trust.witnesses, ...(other?.witnesses ?? [])])].sort(),
+    witnesses: [...new Set([...trust.witnesses, ...(other?.witnesses ?? []), ...(additions.witnesses ?? [])])].sort(),
     gateways: unique([...trust.gateways, ...(other?.gateways ?? [])], (g) => g.x),
     owners: [...new Set([...trust.owners, ...(other?.owners ?? []), ...additions.owners])].sort(),
     simulatedRoots: [...new Set([...trust.simulatedRoots, ...(other?.simulatedRoots ?? []), ...roots])],

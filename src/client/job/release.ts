@@ -12,6 +12,7 @@ import type { Client, SealedKeyMessage } from '../client.ts'
 import type { OwnGrant } from '../grants.ts'
 import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
+import { untilWitnessed } from '../patience.ts'
 import { describeFailures, type TrustedEnclave } from './check-evidence.ts'
 
 export interface ReleasePlan {
@@ -53,7 +54,8 @@ export async function logIntent(plan: ReleasePlan): Promise<LoggedIntent> {
     const slots = intent.slots.map(({ grant, k }) => ({ grant, k }))
     await plan.owner.releases.put({ commitment: await commitmentOf(salt, intentJws), job: plan.jobDigest, slots })
     try {
-      const entry = await plan.client.logIntent(plan.contract.jobId, intentJws, salt, optionsOf(plan))
+      const log = (): ReturnType<Client['logIntent']> => plan.client.logIntent(plan.contract.jobId, intentJws, salt, optionsOf(plan))
+      const entry = await untilWitnessed(log, plan.signal)
       const verified = await checkEntry(plan, intent, { ...entry, salt, opening: intentJws })
       for (const { grant, k } of intent.slots) await plan.owner.keyring.spendSlots(grant, k + 1)
       return { intent, intentJws, entry: verified }

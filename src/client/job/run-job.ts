@@ -11,6 +11,7 @@ import { isFinal, type JobView } from '../job-view.ts'
 import type { KeptDataset } from '../keyring.ts'
 import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
+import { untilWitnessed } from '../patience.ts'
 import { checkEvidence, describeFailures, type TrustedEnclave } from './check-evidence.ts'
 import { chooseGrants } from './choose-grants.ts'
 import { ANY_MACHINE, DEFAULT_LIMITS, type MachineDemands, type SignedContract, signContract } from './contract.ts'
@@ -175,7 +176,7 @@ async function finish(request: JobRequest, job: JobView, contract: SignedContrac
   const options = signal === undefined ? {} : { signal }
   const { jobId } = contract.contract
   const expected = { jobId, contractJws: contract.jws, intentJws: release?.logged.intentJws ?? null }
-  const receipt = await checkReceipt(await client.receipt(jobId, options), trust, expected)
+  const receipt = await checkReceipt(await untilWitnessed(() => client.receipt(jobId, options), signal), trust, expected)
   for (const log of trust.logs) {
     const { checkpoint } = receipt.file.log.ending
     if (checkpoint.startsWith(`${log.origin}\n`)) {

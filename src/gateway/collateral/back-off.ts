@@ -15,12 +15,17 @@ const LONGEST_WISH_MS = 24 * 3600 * 1000
 export class BackOff {
   readonly #clock: Clock
   readonly #random: () => number
+  readonly #longestMs: number
   readonly #troubles = new Map<string, Trouble>()
 
-  /** @param random - from 0 to 1. */
-  constructor(clock: Clock, random: () => number) {
+  /**
+   * @param random - from 0 to 1.
+   * @param longestMs - what it waits at most by itself.
+   */
+  constructor(clock: Clock, random: () => number, longestMs: number = LONGEST_MS) {
     this.#clock = clock
     this.#random = random
+    this.#longestMs = longestMs
   }
 
   /** @returns when it may be asked again (milliseconds since the epoch), or null: now. */
@@ -38,7 +43,7 @@ export class BackOff {
     const before = this.#troubles.get(origin)?.failures ?? 0
     // Requests that were under way together fail together: that is one failure.
     const failures = Math.max(1, this.blockedUntil(origin) === null ? before + 1 : before)
-    const span = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 20))
+    const span = Math.min(this.#longestMs, FIRST_MS * 2 ** Math.min(failures - 1, 20))
     // Half of it by chance, so that gateways which failed together do not come back together.
     const own = span / 2 + (span / 2) * this.#random()
     const wait = Math.max(own, Math.min(wishMs ?? 0, LONGEST_WISH_MS))

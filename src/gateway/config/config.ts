@@ -6,6 +6,7 @@ import { type Requirements, requirementFields } from '../../verify/documents/req
 import { AttestError } from '../../verify/errors.ts'
 import type { Group } from '../../verify/verdict.ts'
 import { type CollateralConfig, collateralSchema } from '../collateral/config.ts'
+import { type WitnessConfig, witnessesSchema } from '../witnessing/config.ts'
 
 /** Bounds of one gateway. Times are seconds. */
 export interface GatewayLimits {
@@ -27,6 +28,8 @@ export interface GatewayLimits {
   readonly releaseSeconds: number
   /** How long a host that went away before the release may take to come back. */
   readonly reconnectSeconds: number
+  /** How long a witness may take to cosign. */
+  readonly witnessSeconds: number
 }
 
 /** How a gateway keeps and shows its log. */
@@ -57,6 +60,8 @@ export interface GatewayConfig {
   /** Where endorsements come from. */
   readonly collateral: CollateralConfig
   readonly log: LogConfig
+  /** Who cosigns the log. Policies name those whose cosignatures count for them. */
+  readonly witnesses: readonly WitnessConfig[]
   readonly limits: GatewayLimits
 }
 
@@ -76,6 +81,7 @@ const limitsSchema = z.strictObject({
   placementSeconds: atLeastOne(7 * DAY, 60),
   releaseSeconds: atLeastOne(7 * DAY, 600),
   reconnectSeconds: atLeastOne(3600, 30),
+  witnessSeconds: atLeastOne(60, 5),
 })
 
 const logSchema = z.strictObject({
@@ -97,6 +103,7 @@ const schema: z.ZodType<GatewayConfig> = z.strictObject({
   hostRequirements: z.strictObject(requirementFields).default({}),
   collateral: collateralSchema.default(collateralSchema.parse({})),
   log: logSchema.default(logSchema.parse({})),
+  witnesses: witnessesSchema.default([]),
   limits: limitsSchema.default(limitsSchema.parse({})),
 })
 

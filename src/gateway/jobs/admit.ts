@@ -25,7 +25,8 @@ export interface AdmittedJob {
 export interface AdmissionDesk {
   readonly db: Database
   readonly grants: Grants
-  readonly log: { readonly origin: string; readonly key: string }
+  /** The log, and the verifier keys of the witnesses that cosign it. */
+  readonly log: { readonly origin: string; readonly key: string; readonly witnesses: readonly string[] }
   /** Seconds since the epoch. */
   readonly now: number
 }
@@ -54,7 +55,7 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   )
   refuseUnless(contractTimeChecks(contract, now), 'DEADLINE', 'contract.notAfter')
   const policies = policiesOf(contract, held).map((p) => p.document)
-  refuseUnless(policiesAllow({ contract, policies, kem: null, log: { ...log, witnesses: [] } }), 'POLICY_DENIED', 'policies')
+  refuseUnless(policiesAllow({ contract, policies, kem: null, log }), 'POLICY_DENIED', 'policies')
   for (const grant of held) await checkUses(db, grant)
   const pairs = request.grantIds.map((id, i) => ({ digest: id, nonce: request.nonces[i] ?? new Uint8Array() }))
   return { jobId: contract.jobId, digest, grants: pairs.sort((a, b) => (a.digest < b.digest ? -1 : 1)) }

@@ -10,6 +10,7 @@ import type { HostRegistry } from '../hosts/registry.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { TransparencyLog } from '../log/index.ts'
 import type { Database } from '../store/open-store.ts'
+import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Endings, SignedEnding } from './endings.ts'
 import { findJob, type JobFacts, loadFacts, type Step, takeStep, viewJob } from './records.ts'
@@ -21,6 +22,8 @@ export interface JobMeans {
   readonly db: Database
   readonly grants: Grants
   readonly log: TransparencyLog
+  /** The log as policies want to see it. */
+  readonly witnessed: WitnessedLog
   readonly hosts: HostRegistry
   readonly appraiser: Appraiser
   readonly endings: Endings
@@ -40,6 +43,8 @@ export class JobCore {
   readonly #deadlines: Deadlines
   /** Called when a job may want a host, or a host a job. */
   onPlaceable: () => void = () => {}
+  /** Called when a job has ended. */
+  onEnded: () => void = () => {}
   /** Why a job left a host that did not show evidence. */
   onUnplaced: (jobId: string, host: string, why: string) => void = () => {}
 
@@ -123,6 +128,7 @@ export class JobCore {
     this.means.logger.info({ jobId, state }, 'job')
     await this.#arm(jobId)
     this.watchers.notify(jobId)
+    if (isFinal(state)) this.onEnded()
     if (isFinal(state) || state === 'created') this.onPlaceable()
   }
 

@@ -3,11 +3,10 @@ import { countersignGeneralJws, issueGeneralJws, type SigningPrivateKey } from '
 import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { type Predicate, RECEIPT_TYP, type ReceiptType } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
-import type { LogTrust } from '../../verify/tlog/index.ts'
-import { verifyCheckpoint } from '../../verify/tlog/index.ts'
 import { attestationResult } from '../appraiser.ts'
 import type { Clock } from '../clock.ts'
 import type { TransparencyLog } from '../log/index.ts'
+import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { evidenceOf } from './evidence.ts'
 import { type JobFacts, takeStep } from './records.ts'
 import { encodeGatewayStatement, type GatewayEnding, plainText } from './statements.ts'
@@ -29,25 +28,29 @@ const STATE_OF = { refused: 'refused', cancelled: 'cancelled', lost: 'lost' } as
 /** Signs, countersigns and logs the ends of jobs. */
 export class Endings {
   readonly #log: TransparencyLog
+  readonly #witnessed: WitnessedLog
   readonly #key: SigningPrivateKey
   readonly #clock: Clock
   /** Name and version of this gateway, as its statements say it. */
   readonly gateway: string
 
-  constructor(log: TransparencyLog, key: SigningPrivateKey, clock: Clock, gateway: string) {
+  constructor(log: TransparencyLog, witnessed: WitnessedLog, key: SigningPrivateKey, clock: Clock, gateway: string) {
     this.#log = log
+    this.#witnessed = witnessed
     this.#key = key
     this.#clock = clock
     this.gateway = gateway
   }
 
-  /** Where the release of a job stands in the log, as statements say it; null when none was logged. */
-  async releaseOf({ row }: JobFacts): Promise<Predicate['release']> {
+  /**
+   * Where the release of a job stands in the log, as statements say it; null when none was logged. Its time is that of the
+   * policies' witnesses, so it cannot be told before they have cosigned.
+   * @throws AttestError `WITNESS_QUORUM`.
+   */
+  async releaseOf({ row, policies }: JobFacts): Promise<Predicate['release']> {
     if (row.release_index === null) return null
-    const { leafHash, index, checkpoint } = await this.#log.entryAt(row.release_index)
-    const trust: LogTrust = { origin: this.#log.origin, key: this.#log.verifierKey, witnessing: { mode: 'none' } }
-    const { size, time } = await verifyCheckpoint(checkpoint, trust)
-    return { leafHash, index, treeSize: size, time }
+    const documents = policies.map((p) => p.document)
+    return this.#witnessed.placeOf(row.release_index, documents, row.checkpoint)
   }
 
   /** Ends a job on the gateway's word alone. */
@@ -66,11 +69,12 @@ export class Endings {
   }
 
   async #record(facts: JobFacts, { to, type, reason, code, jws, resultBlobId }: SignedEnding): Promise<void> {
-    const { row, state } = facts
+    const { row, state, policies } = facts
     const salt = new Uint8Array(randomBytes(32))
     const ends = row.release_index === null ? null : (await this.#log.entryAt(row.release_index)).leafHash
     const leaf = { v: 1, type, commitment: await commitmentOf(salt, jws), tags: [], ends, deadline: null } as const
-    // Durable when it returns: the ending in the log, the receipt and the final state, together. A crash before leaves the job
+    const isDemanded = policies.some((p) => p.document.witnessing.mode === 'quorum')
+    // Durable when it returns: the ending in the log, the receipt, the final state, and that witnesses are owed, together. A crash before leaves the job
     // where it was: its host sends the outcome again, or its deadline ends it.
     await this.#log.append({
       leaf,
@@ -78,6 +82,7 @@ export class Endings {
       opening: jws,
       also: async (tx, { index }) => {
         await takeStep(tx, row.job_id, state, { to, reason: plainText(reason), code: code ?? undefined, at: this.#clock.now() })
+        if (isDemanded) await tx.insertInto('witness_pending').values({ idx: index, job_id: row.job_id }).execute()
         await tx.insertInto('receipts').values({ job_id: row.job_id, type, jws, log_index: index, result_blob_id: resultBlobId }).execute()
       },
     })

@@ -7,6 +7,7 @@ import type { JobRow } from '../store/tables.ts'
 import { admitJob, type NewJob } from './admit.ts'
 import { JobCore, type JobMeans } from './core.ts'
 import { HostReports } from './host-reports.ts'
+import { LateWitnessing } from './late-witnessing.ts'
 import { Placer } from './placer.ts'
 import { insertJob, type JobView, viewJob } from './records.ts'
 import { Releases } from './releases.ts'
@@ -16,6 +17,7 @@ import { isFinal, type JobState } from './states.ts'
 export class Jobs {
   readonly #core: JobCore
   readonly #placer: Placer
+  readonly #late: LateWitnessing
   readonly releases: Releases
   readonly reports: HostReports
 
@@ -24,6 +26,8 @@ export class Jobs {
     this.#placer = new Placer(this.#core)
     this.releases = new Releases(this.#core)
     this.reports = new HostReports(this.#core, this.#placer, this.releases)
+    this.#late = new LateWitnessing(this.#core)
+    this.#core.onEnded = () => this.#late.poke()
     this.#core.onPlaceable = () => this.#placer.poke()
     this.#core.onUnplaced = (jobId, host, why) => this.#placer.declined(jobId, host, why)
   }
@@ -31,12 +35,14 @@ export class Jobs {
   /** Takes up the jobs of an earlier run. */
   async resume(): Promise<void> {
     await this.#core.resume()
+    this.#late.poke()
     this.#placer.poke()
   }
 
   async close(): Promise<void> {
     this.#core.close()
-    await this.#placer.settled()
+    await this.#placer.close()
+    await this.#late.close()
   }
 
   /** A host may take jobs now. */
@@ -49,7 +55,7 @@ export class Jobs {
    * @throws AttestError see {@link admitJob}; `ALREADY_EXISTS` for another job under this id.
    */
   async create(caller: Caller, request: NewJob): Promise<JobView> {
-    const { db, grants, log, clock } = this.#core.means
+    const { db, grants, witnessed, clock } = this.#core.means
     const contract = await verifyFlattenedJws(request.contractJws, CONTRACT_TYP, 'contract')
     const { jobId } = parseContract(contract.payload)
     const existing = await db.selectFrom('jobs').selectAll().where('job_id', '=', jobId).executeTakeFirst()
@@ -58,7 +64,7 @@ export class Jobs {
       return viewJob(db, jobId)
     }
     const now = clock.now()
-    const desk = { db, grants, log: { origin: log.origin, key: log.verifierKey }, now: Math.floor(now / 1000) }
+    const desk = { db, grants, log: witnessed.terms, now: Math.floor(now / 1000) }
     const admitted = await admitJob(desk, request)
     const row: JobRow = {
       job_id: jobId,

@@ -1,9 +1,13 @@
 import { DEFAULT_HPKE_SUITE, HPKE_SUITES, type HpkeSuiteName } from '../../verify/documents/keys.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
+import { AttestError } from '../../verify/errors.ts'
 import type { JobCore } from './core.ts'
 import { type Candidate, choosePlace, type PlacementReason } from './placement.ts'
 import type { JobFacts } from './records.ts'
 import { ON_HOST } from './states.ts'
+
+/** Jobs whose witnesses did not answer are looked at again after this. */
+const RETRY_MS = 2_000
 
 /** The suite that every policy allows, the stronger first. Without one the release will be refused, and says why. */
 function sharedSuite(policies: readonly Policy[]): HpkeSuiteName {
@@ -17,6 +21,8 @@ export class Placer {
   readonly #declined = new Map<string, Map<string, string>>()
   #round: Promise<void> | null = null
   #again = false
+  #closed = false
+  #cancelRetry: () => void = () => {}
 
   constructor(core: JobCore) {
     this.#core = core
@@ -28,8 +34,10 @@ export class Placer {
     this.#round ??= this.#rounds()
   }
 
-  /** Resolves when no round is under way. */
-  async settled(): Promise<void> {
+  /** Looks no more. Resolves when no round is under way. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#cancelRetry()
     while (this.#round !== null) await this.#round
   }
 
@@ -73,7 +81,7 @@ export class Placer {
   }
 
   async #place(jobId: string): Promise<void> {
-    const { db, log, clock } = this.#core.means
+    const { db, clock } = this.#core.means
     await this.#core.alone(jobId, async (facts) => {
       if (facts.state !== 'created') return this.#forget(jobId)
       const declined = this.#declined.get(jobId) ?? new Map<string, string>()
@@ -83,7 +91,17 @@ export class Placer {
       const placement = encodeReasons(reasons)
       if (chosen === null) await db.updateTable('jobs').set({ placement }).where('job_id', '=', jobId).execute()
       if (chosen !== null) {
-        const checkpoint = await log.checkpoint()
+        // What goes into the nonce of the job: the client and the enclave want to see it cosigned.
+        const checkpoint = await this.#core.means.witnessed.checkpoint(policies).catch((error: unknown) => this.#wait(error))
+        if (checkpoint instanceof AttestError) {
+          const told = reasons.map((r) => (r.host === chosen ? { ...r, chosen: false, reasons: [...r.reasons, checkpoint.message] } : r))
+          await db
+            .updateTable('jobs')
+            .set({ placement: encodeReasons(told) })
+            .where('job_id', '=', jobId)
+            .execute()
+          return
+        }
         await this.#core.step(jobId, 'created', {
           to: 'placed',
           reason: `host ${chosen} was chosen`,
@@ -96,6 +114,14 @@ export class Placer {
         this.#forget(jobId)
       }
     })
+  }
+
+  /** Without its quorum a job waits where it is, and is tried again soon. */
+  #wait(error: unknown): AttestError {
+    if (!(error instanceof AttestError) || error.code !== 'WITNESS_QUORUM') throw error
+    this.#cancelRetry()
+    if (!this.#closed) this.#cancelRetry = this.#core.means.clock.after(RETRY_MS, () => this.poke())
+    return error
   }
 
   async #candidates(): Promise<readonly Candidate[]> {

@@ -4,23 +4,24 @@ import { encodeReceiptFile } from '../../verify/documents/receipt-file.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { entryToJson } from '../../verify/tlog/index.ts'
 import type { Grants } from '../grants/grants.ts'
-import type { TransparencyLog } from '../log/index.ts'
 import type { Database } from '../store/open-store.ts'
+import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { evidenceOf } from './evidence.ts'
+import { entriesOf } from './late-witnessing.ts'
 import { loadFacts } from './records.ts'
 
 /**
  * The receipt file of an ended job. Made from what is stored, so it is the same whenever it is asked for: entries keep the
- * checkpoint that was signed with them.
- * @throws AttestError `NOT_FOUND` for a job that has not ended.
+ * checkpoint that was signed with them, or the first one that was cosigned as the job's policies demand.
+ * @throws AttestError `NOT_FOUND` for a job that has not ended, `WITNESS_QUORUM` while its ending is not cosigned.
  */
-export async function receiptFile(db: Database, grants: Grants, log: TransparencyLog, jobId: string): Promise<Uint8Array> {
+export async function receiptFile(db: Database, grants: Grants, log: WitnessedLog, jobId: string): Promise<Uint8Array> {
   const receipt = await db.selectFrom('receipts').selectAll().where('job_id', '=', jobId).executeTakeFirst()
   if (receipt === undefined) throw new AttestError('NOT_FOUND', 'the job has no receipt yet', { at: 'receipts' })
   const facts = await loadFacts(db, grants, jobId)
   const { row } = facts
   const evidence = await evidenceOf(row)
-  const release = row.release_index === null ? null : await log.entryAt(row.release_index)
+  const { release, ending } = await entriesOf(log, facts, receipt.log_index)
   return encodeReceiptFile({
     v: 1,
     type: 'sealgate/receipt-file/v1',
@@ -34,6 +35,6 @@ export async function receiptFile(db: Database, grants: Grants, log: Transparenc
     ownerNonces: evidence === null ? [] : facts.nonces.map(toBase64Url),
     nonceCheckpoint: evidence === null ? null : row.checkpoint,
     endorsements: (evidence?.endorsements ?? []).map(toBase64Url),
-    log: { release: release === null ? null : entryToJson(release), ending: entryToJson(await log.entryAt(receipt.log_index)) },
+    log: { release: release === null ? null : entryToJson(release), ending: entryToJson(ending) },
   })
 }

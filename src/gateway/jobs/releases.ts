@@ -1,11 +1,11 @@
 import { bytesOf, entryToWire, sealgate } from '../../rpc/index.ts'
 import { contractTimeChecks, grantTimeChecks, intentChecks, intentTimeChecks, policiesAllow } from '../../verify/appraise/index.ts'
-import { fromBase64Url, toBase64Url } from '../../verify/bytes/bytes.ts'
+import { equal, toBase64Url } from '../../verify/bytes/bytes.ts'
 import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../verify/documents/intent.ts'
 import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
-import type { LoggedEntry } from '../../verify/tlog/index.ts'
+import { type LoggedEntry, leafHash as leafHashOf } from '../../verify/tlog/index.ts'
 import type { EntryPlace } from '../log/index.ts'
 import { refuseUnless } from '../refuse.ts'
 import type { Tx } from '../store/open-store.ts'
@@ -26,49 +26,66 @@ export class Releases {
   }
 
   /**
-   * Appends a release intent to the log. Asking again with the same intent answers the same entry.
+   * Appends a release intent to the log. Asking again with the same intent answers the same entry. The entry is handed out
+   * when the witnesses that the policies demand have cosigned it; until then asking again is all that is to be done.
    * @param salt - 32 bytes, the releaser's.
-   * @throws AttestError `JOB_CONFLICT`, `GRANT_USED` for a spent slot, `GRANT_DENIED`, `GRANT_EXPIRED`, `DEADLINE`, `POLICY_DENIED`.
+   * @throws AttestError `WITNESS_QUORUM` for an entry that is logged but not cosigned; `JOB_CONFLICT`, `GRANT_USED` for a
+   * spent slot, `GRANT_DENIED`, `GRANT_EXPIRED`, `DEADLINE`, `POLICY_DENIED`.
    */
   async logIntent(jobId: string, jws: Uint8Array, salt: Uint8Array): Promise<LoggedEntry> {
-    return this.#core.alone(jobId, async (facts) => {
-      const { row, state } = facts
-      const { log, hosts, clock } = this.#core.means
-      if (row.release_index !== null && sameBytes(row.intent, jws)) return log.entryAt(row.release_index)
-      const evidence = await evidenceOf(row)
-      if (state !== 'attested' || evidence === null) throw conflict(`the job is ${state}`)
-      if (hosts.get(row.host ?? '') === null) throw conflict('its host is not connected')
-      if (salt.length !== 32) throw new AttestError('DOCUMENT_INVALID', 'want a salt of 32 bytes', { at: 'salt' })
-      const intent = await this.#checkIntent(facts, evidence, jws)
-      const tags = intent.slots.map((slot) => slot.tag).sort()
-      const leaf = {
-        v: 1,
-        type: 'release',
-        commitment: await commitmentOf(salt, jws),
-        tags,
-        ends: null,
-        deadline: intent.deadline,
-      } as const
-      // Durable when it returns: the entry, its use slots and the job's step, together. A crash before leaves none of them, and
-      // the owner asks again; a crash after costs nothing, the same question gets this entry.
-      const entry = await log.append({
-        leaf,
-        salt,
-        opening: jws,
-        also: async (tx: Tx, { index }: EntryPlace) => {
-          await spendSlots(tx, jobId, intent)
-          const set = { intent: jws, release_index: index }
-          await takeStep(tx, jobId, state, {
-            to: 'logged',
-            reason: `the release intent is entry ${index} of the log`,
-            at: clock.now(),
-            set,
-          })
-        },
-      })
-      await this.#core.changed(jobId, 'logged')
-      return entry
+    const { index, facts } = await this.#core.alone(jobId, async (before) => ({
+      index: await this.#append(before, jws, salt),
+      facts: before,
+    }))
+    // Outside of the job's lock and of any transaction: witnesses may take their time.
+    return this.#witnessed(facts, index)
+  }
+
+  /** @returns the place of the intent in the log, durable. */
+  async #append(facts: JobFacts, jws: Uint8Array, salt: Uint8Array): Promise<number> {
+    const jobId = facts.row.job_id
+    const { row, state } = facts
+    const { log, hosts, clock } = this.#core.means
+    if (row.release_index !== null && sameBytes(row.intent, jws)) return row.release_index
+    const evidence = await evidenceOf(row)
+    if (state !== 'attested' || evidence === null) throw conflict(`the job is ${state}`)
+    if (hosts.get(row.host ?? '') === null) throw conflict('its host is not connected')
+    if (salt.length !== 32) throw new AttestError('DOCUMENT_INVALID', 'want a salt of 32 bytes', { at: 'salt' })
+    const intent = await this.#checkIntent(facts, evidence, jws)
+    const tags = intent.slots.map((slot) => slot.tag).sort()
+    const leaf = {
+      v: 1,
+      type: 'release',
+      commitment: await commitmentOf(salt, jws),
+      tags,
+      ends: null,
+      deadline: intent.deadline,
+    } as const
+    // Durable when it returns: the entry, its use slots and the job's step, together. A crash before leaves none of them, and
+    // the owner asks again; a crash after costs nothing, the same question gets this entry.
+    const entry = await log.append({
+      leaf,
+      salt,
+      opening: jws,
+      also: async (tx: Tx, { index }: EntryPlace) => {
+        await spendSlots(tx, jobId, intent)
+        const set = { intent: jws, release_index: index }
+        await takeStep(tx, jobId, state, {
+          to: 'logged',
+          reason: `the release intent is entry ${index} of the log`,
+          at: clock.now(),
+          set,
+        })
+      },
     })
+    await this.#core.changed(jobId, 'logged')
+    return entry.index
+  }
+
+  /** The entry of a release as the policies of its job demand it. */
+  #witnessed({ row, policies }: JobFacts, index: number): Promise<LoggedEntry> {
+    const documents = policies.map((p) => p.document)
+    return this.#core.means.witnessed.entry(index, documents, row.checkpoint)
   }
 
   /**
@@ -90,8 +107,9 @@ export class Releases {
 
   /** Sends sealed keys to their host, also again: an agent opens them once at most. */
   async deliver(jobId: string): Promise<void> {
-    const { row, grants, policies, contract } = await this.#core.facts(jobId)
-    const { log, hosts } = this.#core.means
+    const facts = await this.#core.facts(jobId)
+    const { row, grants, policies, contract } = facts
+    const { hosts } = this.#core.means
     if (row.host === null || row.release_index === null || row.sealed_keys === null || row.intent === null) return
     const { keys } = sealgate.v1.ReleaseKeysRequest.decode(row.sealed_keys)
     hosts.send(row.host, {
@@ -100,7 +118,7 @@ export class Releases {
         grantsJws: grants.map((g) => g.jws),
         policies: policies.map((p) => p.bytes),
         intentJws: row.intent,
-        entry: entryToWire(await log.entryAt(row.release_index)),
+        entry: entryToWire(await this.#witnessed(facts, row.release_index)),
         keys,
         ear: row.ear,
         blobIds: contract.inputs.map((input) => input.header),
@@ -110,7 +128,7 @@ export class Releases {
 
   async #checkIntent(facts: JobFacts, evidence: JobEvidence, jws: Uint8Array): Promise<ReleaseIntent> {
     const { row, contract, grants, policies } = facts
-    const { log } = this.#core.means
+    const { witnessed } = this.#core.means
     const { payload, signers } = await verifyFlattenedJws(jws, INTENT_TYP, 'intent')
     const intent = parseIntent(payload)
     const wanted = {
@@ -123,11 +141,7 @@ export class Releases {
     }
     refuseUnless(intentChecks(intent, signers[0]?.thumbprint ?? '', wanted), 'GRANT_DENIED', 'intent')
     const demands = { contract, policies: policies.map((p) => p.document), kem: evidence.binding.kem }
-    refuseUnless(
-      policiesAllow({ ...demands, log: { origin: log.origin, key: log.verifierKey, witnesses: [] } }),
-      'POLICY_DENIED',
-      'policies',
-    )
+    refuseUnless(policiesAllow({ ...demands, log: witnessed.terms }), 'POLICY_DENIED', 'policies')
     await this.#checkTimes(facts, intent)
     return intent
   }
@@ -153,10 +167,10 @@ export class Releases {
   }
 
   async #checkKeys(facts: JobFacts, { leafHash, keys }: sealgate.v1.IReleaseKeysRequest): Promise<void> {
-    const { log } = this.#core.means
     const evidence = await evidenceOf(facts.row)
-    const entry = await log.entryAt(facts.row.release_index ?? -1)
-    if (!sameBytes(fromBase64Url(entry.leafHash), bytesOf(leafHash))) {
+    // Whoever releases has seen it cosigned; the enclave will want to see it too.
+    const entry = await this.#witnessed(facts, facts.row.release_index ?? -1)
+    if (!equal(await leafHashOf(entry.leaf), bytesOf(leafHash))) {
       throw new AttestError('DOCUMENT_INVALID', 'the keys follow another log entry', { at: 'leaf_hash' })
     }
     const wanted = [...new Set(facts.contract.inputs.map((input) => input.header))].sort()

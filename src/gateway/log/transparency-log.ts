@@ -3,7 +3,7 @@ import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { encodeLeaf, type Leaf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { LoggedEntry, Tile } from '../../verify/tlog/index.ts'
-import { consistencyProof, inclusionProof, leafHash, MerkleFrontier } from '../../verify/tlog/index.ts'
+import { consistencyProof, inclusionProof, leafHash, MerkleFrontier, parseCheckpoint } from '../../verify/tlog/index.ts'
 import type { Clock } from '../clock.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import type { Tables } from '../store/tables.ts'
@@ -102,13 +102,21 @@ export class TransparencyLog {
     return this.#head.current.note
   }
 
-  /** An entry with its proof under the checkpoint that was signed with it: the same answer for ever. */
+  /**
+   * An entry with its proof under the checkpoint that was signed with it, or under the one that {@link keepWitnessed} was
+   * given: the same answer for ever, from then on.
+   */
   async entryAt(index: number): Promise<LoggedEntry & EntryPlace> {
     const row = await this.#db
       .selectFrom('log_leaves')
       .innerJoin('log_checkpoints', 'log_checkpoints.id', 'log_leaves.checkpoint_id')
       .leftJoin('log_openings', 'log_openings.idx', 'log_leaves.idx')
-      .select(['log_leaves.leaf', 'log_leaves.hash', 'log_openings.salt', 'log_checkpoints.size', 'log_checkpoints.note'])
+      .leftJoin('log_witnessed', 'log_witnessed.idx', 'log_leaves.idx')
+      .select(['log_leaves.leaf', 'log_leaves.hash', 'log_openings.salt'])
+      .select((eb) => [
+        eb.fn.coalesce('log_witnessed.size', 'log_checkpoints.size').as('size'),
+        eb.fn.coalesce('log_witnessed.note', 'log_checkpoints.note').as('note'),
+      ])
       .where('log_leaves.idx', '=', index)
       .executeTakeFirst()
     if (row === undefined) throw new AttestError('NOT_FOUND', `the log has no entry ${index}`)
@@ -117,6 +125,22 @@ export class TransparencyLog {
     if (row.size > this.size) await this.#enqueue(null)
     const proof = await inclusionProof(index, row.size, nodeReader(this.#db))
     return { leaf: row.leaf, leafHash: toBase64Url(row.hash), salt: row.salt, index, proof, checkpoint: row.note }
+  }
+
+  /** From now on this entry is proven under this checkpoint, which its witnesses have cosigned. The first one stays. */
+  async keepWitnessed(index: number, note: string): Promise<void> {
+    const { size } = parseCheckpoint(note)
+    this.#checkSize(size)
+    if (index >= size) throw new AttestError('LOG_CORRUPT', `a checkpoint of ${size} leaves does not hold entry ${index}`)
+    const row = { idx: index, size, note }
+    // Durable when it returns: under which checkpoint the entry is handed out. A crash before costs a round of the witnesses.
+    await this.#db.transaction().execute(async (tx) => {
+      await tx
+        .insertInto('log_witnessed')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+    })
   }
 
   async inclusionProof(index: number, size: number): Promise<readonly Uint8Array[]> {

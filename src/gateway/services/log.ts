@@ -2,13 +2,14 @@ import { type LogServiceDefinition, toNumber } from '../../rpc/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { TransparencyLog } from '../log/index.ts'
 import { type Methods, unaryForAll } from '../server/methods.ts'
+import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 
 const MAX_LEAVES = 1000
 
 /** The log, for everybody with a certificate. Leaves give nothing away. */
-export function logService(log: TransparencyLog): Methods<LogServiceDefinition> {
+export function logService(log: TransparencyLog, witnessed: WitnessedLog): Methods<LogServiceDefinition> {
   return {
-    getCheckpoint: unaryForAll(async () => ({ checkpoint: await log.checkpoint() })),
+    getCheckpoint: unaryForAll(async () => ({ checkpoint: await witnessed.newest() })),
     getInclusionProof: unaryForAll(async (request) => ({
       hashes: [...(await log.inclusionProof(toNumber(request.index), toNumber(request.treeSize)))],
     })),

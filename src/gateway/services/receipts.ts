@@ -1,11 +1,11 @@
 import type { ReceiptServiceDefinition } from '../../rpc/index.ts'
 import type { Grants } from '../grants/grants.ts'
 import { receiptFile, requireVisible, visibleJobIds } from '../jobs/index.ts'
-import type { TransparencyLog } from '../log/index.ts'
 import { type Methods, unary } from '../server/methods.ts'
 import type { Database } from '../store/open-store.ts'
+import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 
-export function receiptService(db: Database, grants: Grants, log: TransparencyLog): Methods<ReceiptServiceDefinition> {
+export function receiptService(db: Database, grants: Grants, log: WitnessedLog): Methods<ReceiptServiceDefinition> {
   return {
     getReceipt: unary(async (request, { caller }) => {
       await requireVisible(db, caller, request.jobId ?? '')

@@ -50,5 +50,13 @@ const first: Migration = {
   },
 }
 
+/** Entries that were cosigned after they were logged, with the checkpoint that they are proven under since; and endings that wait for it. */
+const witnessed: Migration = {
+  async up(db: Kysely<unknown>) {
+    await sql.raw(`create table log_witnessed (idx integer primary key, size integer not null, note text not null) strict`).execute(db)
+    await sql.raw(`create table witness_pending (idx integer primary key, job_id text not null) strict`).execute(db)
+  },
+}
+
 /** Every schema change, by name, in order. A change is added, never edited. */
-export const migrations: MigrationProvider = { getMigrations: () => Promise.resolve({ '0001-first': first }) }
+export const migrations: MigrationProvider = { getMigrations: () => Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed }) }

@@ -18,6 +18,8 @@ export interface Tables {
   log_tags: LogTagRow
   log_openings: LogOpeningRow
   log_checkpoints: LogCheckpointRow
+  log_witnessed: LogWitnessedRow
+  witness_pending: WitnessPendingRow
   receipts: ReceiptRow
   hosts: HostRow
 }
@@ -150,6 +152,20 @@ export interface LogCheckpointRow {
   /** Seconds since the epoch, as cosigned. */
   time: number
   note: string
+}
+
+/** The first checkpoint over an entry that was cosigned as its job's policies demand. */
+export interface LogWitnessedRow {
+  idx: number
+  size: number
+  note: string
+}
+
+/** An ending whose job's policies demand a quorum that was not reached yet. */
+export interface WitnessPendingRow {
+  /** Place of the ending in the log. */
+  idx: number
+  job_id: string
 }
 
 export interface ReceiptRow {

@@ -80,13 +80,48 @@ export function parseCheckpoint(note: string): Checkpoint & { readonly note: Not
  */
 export async function verifyCheckpoint(note: string, log: LogTrust): Promise<Verified<WitnessedCheckpoint>> {
   const { note: parsed, ...checkpoint } = parseCheckpoint(note)
+  const key = await verifyLog(parsed, checkpoint, log)
+  const time = await witnessedTime(parsed, key, log.witnessing)
+  return { ...checkpoint, time } as Verified<WitnessedCheckpoint>
+}
+
+/**
+ * Verifies the log's signature alone, as a witness does before it cosigns: the checkpoint has no time yet.
+ * @throws AttestError `NOTE_MALFORMED`, `LOG_CHECKPOINT_INVALID`.
+ */
+export async function verifyLogCheckpoint(note: string, log: Pick<LogTrust, 'origin' | 'key'>): Promise<Verified<Checkpoint>> {
+  const { note: parsed, ...checkpoint } = parseCheckpoint(note)
+  await verifyLog(parsed, checkpoint, log)
+  return checkpoint as Verified<Checkpoint>
+}
+
+/** One witness's cosignature of a checkpoint. */
+export interface Cosignature {
+  /** Seconds since the epoch, by the witness's clock. */
+  readonly time: number
+  readonly line: NoteSignature
+}
+
+/**
+ * Verifies the cosignature of one key (type 0x04) in a note. Says nothing of the log's own signature.
+ * @throws AttestError `NOTE_MALFORMED`, `LOG_CHECKPOINT_INVALID` also when there is none.
+ */
+export async function verifyCosignature(note: string, key: string): Promise<Cosignature> {
+  const { note: parsed } = parseCheckpoint(note)
+  const cosigner = await parseVerifierKey(key, COSIGNATURE_ED25519)
+  const line = await lineOf(parsed, cosigner)
+  const time = await cosignedTime(parsed, cosigner)
+  if (line === null || time === null) throw invalid(`no cosignature of ${cosigner.name}`)
+  return { time, line }
+}
+
+async function verifyLog(note: Note, checkpoint: Checkpoint, log: Pick<LogTrust, 'origin' | 'key'>): Promise<NoteKey> {
   const key = await parseVerifierKey(log.key, NOTE_ED25519)
   if (checkpoint.origin !== log.origin) throw invalid(`origin is ${checkpoint.origin}, want ${log.origin}`)
   if (key.name !== log.origin) throw invalid(`the log's key is named ${key.name}, want ${log.origin}`)
   if (checkpoint.size === 0 && !equal(checkpoint.root, await emptyRoot())) throw invalid('an empty tree has another root')
-  await verifyLogSignature(parsed, key)
-  const time = await witnessedTime(parsed, key, log.witnessing)
-  return { ...checkpoint, time } as Verified<WitnessedCheckpoint>
+  await verifyLogSignature(note, key)
+  return key
 }
 
 async function verifyLogSignature(note: Note, key: NoteKey): Promise<void> {

@@ -1,10 +1,20 @@
 export {
+  type AddCheckpoint,
+  encodeAddCheckpoint,
+  MAX_ADD_CHECKPOINT_SIZE,
+  type ParsedAddCheckpoint,
+  parseAddCheckpoint,
+} from './add-checkpoint.ts'
+export {
   type Checkpoint,
+  type Cosignature,
   cosignedMessage,
   encodeCheckpoint,
   type LogTrust,
   parseCheckpoint,
   verifyCheckpoint,
+  verifyCosignature,
+  verifyLogCheckpoint,
   type WitnessedCheckpoint,
 } from './checkpoint.ts'
 export { entryFromJson, entryToJson, type LoggedEntry, type VerifiedEntry, verifyEntry } from './entry.ts'

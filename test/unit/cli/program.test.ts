@@ -34,6 +34,7 @@ describe('commands', () => {
       'dataset push',
       'dataset seal',
       'demo',
+      'gateway add-witness',
       'gateway doctor',
       'gateway renew-head',
       'gateway start',
@@ -62,6 +63,7 @@ describe('commands', () => {
       'trust add',
       'trust show',
       'verify',
+      'witness start',
     ]
     expect(leaves.map((l) => l.path.replace('sealgate ', ''))).toEqual(expect.arrayContaining(relied))
   })

@@ -33,7 +33,7 @@ beforeAll(async () => {
   mkdirSync(join(owner, 'keyring'), { recursive: true })
   await createOwnerKeys(owner)
   const { keyring } = await loadOwner(owner)
-  await keyring.putGrant('A'.repeat(43), new Secret(random(32)))
+  await keyring.putGrant('A'.repeat(43), new Secret(random(32)), 3)
   writeFileSync(join(owner, 'trust.json'), `{"note":"${CANARY}"}`)
   chmodSync(join(owner, 'trust.json'), 0o644)
   writeFileSync(join(owner, 'log-memory.json'), '{}')

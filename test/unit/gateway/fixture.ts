@@ -23,6 +23,7 @@ export class TestGateway {
   readonly clock: TestClock = new TestClock(T0)
   readonly authority: TestAuthority = authority
   readonly logged: string[] = []
+  readonly #limits: Partial<GatewayLimits>
   readonly #store: StoreOptions
   readonly #channels: GatewayChannel[] = []
   readonly #dialled = new Map<TlsIdentity, GatewayChannel>()
@@ -37,8 +38,15 @@ export class TestGateway {
     write(GATEWAY_FILES.ca, serverIdentity.ca)
     write(GATEWAY_FILES.signingKey, JSON.stringify(gatewayKey.jwk))
     write(GATEWAY_FILES.logKey, JSON.stringify({ ...testKey('log').jwk, origin: ORIGIN }))
+    this.#limits = limits
+    this.configure({})
+  }
+
+  /** Writes its configuration anew; it counts from the next start on. */
+  configure(changes: object): void {
     const simulatedRoots = [toBase64Url(platform.root.certificate)]
-    write(GATEWAY_FILES.config, JSON.stringify({ v: 1, name: 'gw', listen: '127.0.0.1:0', simulatedRoots, limits }))
+    const config = { v: 1, name: 'gw', listen: '127.0.0.1:0', simulatedRoots, limits: this.#limits, ...changes }
+    writeFileSync(join(this.folder, GATEWAY_FILES.config), JSON.stringify(config))
   }
 
   static async start(limits: Partial<GatewayLimits> = {}, store: StoreOptions = {}): Promise<TestGateway> {
