@@ -374,7 +374,11 @@ describe('a disk that fails at the head', () => {
   })
 
   it('says so when there is no space, or no folder to put it into', async () => {
-    const full: HeadCalls = { ...faults, write: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })) }
+    const full: HeadCalls = {
+      sync: faults.sync,
+      rename: faults.rename,
+      write: () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' })),
+    }
     await stop()
     store = await openStore(folder)
     log = await TransparencyLog.open(store.db, signer, clock, head(), full)
