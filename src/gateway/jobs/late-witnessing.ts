@@ -60,10 +60,16 @@ export class LateWitnessing {
 
   async #round(): Promise<void> {
     const { db } = this.#core.means
-    const rows = await db.selectFrom('witness_pending').selectAll().orderBy('idx').limit(MAX_AT_ONCE).execute()
-    const done = await Promise.all(rows.map(({ idx, job_id }) => this.#bring(idx, job_id)))
-    if (done.includes(false)) this.#retryLater()
-    else if (rows.length === MAX_AT_ONCE) this.#again = true
+    let isAllDone = true
+    // Page by page, so that endings whose witnesses are gone for good do not keep the others back.
+    for (let after = -1; !this.#closed; ) {
+      const rows = await db.selectFrom('witness_pending').selectAll().where('idx', '>', after).orderBy('idx').limit(MAX_AT_ONCE).execute()
+      const done = await Promise.all(rows.map(({ idx, job_id }) => this.#bring(idx, job_id)))
+      isAllDone &&= !done.includes(false)
+      after = rows.at(-1)?.idx ?? after
+      if (rows.length < MAX_AT_ONCE) break
+    }
+    if (!isAllDone) this.#retryLater()
   }
 
   /** @returns false for what must be tried again. */

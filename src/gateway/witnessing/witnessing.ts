@@ -228,7 +228,8 @@ function missing({ demands }: Waiting, round: Round, clients: readonly WitnessCl
     const { k, keys } = log.witnessing
     const absent = keys.filter((key) => !round.cosignatures.has(key))
     const reasons = absent.map((key) => `${key.split('+')[0]} (${reasonOf(key, round, clients)})`)
-    return `want ${k} of ${keys.length} witnesses, ${keys.length - absent.length} cosigned; missing: ${reasons.join(', ')}`
+    const who = reasons.length === 0 ? 'their clocks are behind those of an earlier quorum' : `missing: ${reasons.join(', ')}`
+    return `want ${k} of ${keys.length} witnesses, ${keys.length - absent.length} cosigned; ${who}`
   })
   return new AttestError('WITNESS_QUORUM', [...new Set(told)].join('; '), { at: 'log.witnesses' })
 }
