@@ -1,8 +1,8 @@
 import { equal } from '../verify/bytes/bytes.ts'
 import { parseLeaf } from '../verify/documents/leaf.ts'
 import { AttestError } from '../verify/errors.ts'
-import { type Checkpoint, leafHash, MerkleFrontier } from '../verify/tlog/index.ts'
-import { BUNDLE, bundlePath, type FetchEntries, parseBundle } from './entries.ts'
+import { type Checkpoint, encodeTilePath, leafHash, MerkleFrontier, parseEntryBundle, TILE_WIDTH } from '../verify/tlog/index.ts'
+import type { FetchEntries } from './entries.ts'
 
 /** What the leaves of a tree say about its use-slot tags. */
 export type Reading =
@@ -57,10 +57,10 @@ export class TagWatch {
 
   /** @returns words for a tag that stands twice, or null. */
   async #readBundle(size: number): Promise<string | null> {
-    const index = Math.floor(this.#frontier.size / BUNDLE)
-    const width = Math.min(BUNDLE, size - index * BUNDLE)
+    const index = Math.floor(this.#frontier.size / TILE_WIDTH)
+    const width = Math.min(TILE_WIDTH, size - index * TILE_WIDTH)
     const entries = await this.#bundle(index, width)
-    for (const bytes of entries.slice(this.#frontier.size - index * BUNDLE, width)) {
+    for (const bytes of entries.slice(this.#frontier.size - index * TILE_WIDTH, width)) {
       const at = this.#frontier.size
       for (const tag of parseLeaf(bytes).tags) {
         const first = this.#tags.get(tag)
@@ -74,11 +74,11 @@ export class TagWatch {
 
   /** A partial bundle may have given way to the full one. */
   async #bundle(index: number, width: number): Promise<readonly Uint8Array[]> {
-    const bytes = await this.#fetch(`${this.#prefix}/${bundlePath(index, width)}`)
-    if (bytes !== null) return parseBundle(bytes, width)
-    const full = width === BUNDLE ? null : await this.#fetch(`${this.#prefix}/${bundlePath(index, BUNDLE)}`)
+    const bytes = await this.#fetch(`${this.#prefix}/${pathOf(index, width)}`)
+    if (bytes !== null) return parseEntryBundle(bytes, width)
+    const full = width === TILE_WIDTH ? null : await this.#fetch(`${this.#prefix}/${pathOf(index, TILE_WIDTH)}`)
     if (full === null) throw new AttestError('NOT_FOUND', `the log does not hand out bundle ${index} of its entries`)
-    return parseBundle(full, BUNDLE)
+    return parseEntryBundle(full, TILE_WIDTH)
   }
 
   /** All is read again, the next time. */
@@ -86,4 +86,8 @@ export class TagWatch {
     this.#frontier = MerkleFrontier.empty
     this.#tags = new Map()
   }
+}
+
+function pathOf(index: number, width: number): string {
+  return encodeTilePath({ kind: 'entries', index, width })
 }

@@ -1,23 +1,23 @@
-import fc from 'fast-check'
 import { pino } from 'pino'
 import { describe, expect, it } from 'vitest'
 import { signCheckpoint } from '../../../src/seal/note.ts'
-import { concat, toBase64Url, utf8 } from '../../../src/verify/bytes/bytes.ts'
+import { toBase64Url, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { encodeLeaf } from '../../../src/verify/documents/leaf.ts'
 import {
   type Checkpoint,
   consistencyProof,
   encodeAddCheckpoint,
+  encodeEntryBundle,
+  encodeTilePath,
   leafHash,
   rootAt,
   rootOfLeafHashes,
 } from '../../../src/verify/tlog/index.ts'
-import { bundlePath, type FetchEntries, parseBundle } from '../../../src/witness/entries.ts'
+import type { FetchEntries } from '../../../src/witness/entries.ts'
 import { startWitness } from '../../../src/witness/index.ts'
 import { TagWatch } from '../../../src/witness/tag-watch.ts'
 import { logKeyOf, noteSigner, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
-import { outcomeOf } from '../../support/outcome.ts'
 import { post, TestWitness, type WitnessAnswer } from '../../support/witness.ts'
 
 const PREFIX = 'https://log.example/sealgate'
@@ -37,15 +37,12 @@ async function checkpointOf(list: readonly Uint8Array[]): Promise<Checkpoint> {
   return { origin: 'log.example', size: list.length, root: await rootOfLeafHashes(await Promise.all(list.map(leafHash))) }
 }
 
-const encodeBundle = (entries: readonly Uint8Array[]): Uint8Array =>
-  concat(...entries.flatMap((e) => [Uint8Array.of(e.length >> 8, e.length & 0xff), e]))
-
 /** A log that serves exactly the tree of `list`, and what was asked of it. */
 function serve(list: readonly Uint8Array[], asked: string[] = []): FetchEntries {
   const resources = new Map<string, Uint8Array>()
   for (let index = 0; index * 256 < list.length; index++) {
     const entries = list.slice(index * 256, (index + 1) * 256)
-    resources.set(`${PREFIX}/${bundlePath(index, entries.length)}`, encodeBundle(entries))
+    resources.set(`${PREFIX}/${encodeTilePath({ kind: 'entries', index, width: entries.length })}`, encodeEntryBundle(entries))
   }
   return async (url) => {
     asked.push(url.slice(PREFIX.length + 1))
@@ -104,8 +101,8 @@ describe('a watch on the tags of a log', () => {
     ['is not reached', () => Promise.reject(new Error('refused'))],
     ['hands out nothing', () => Promise.resolve(null)],
     ['hands out noise', () => Promise.resolve(utf8('noise'))],
-    ['hands out too few', (url) => Promise.resolve(url === '' ? null : encodeBundle(leaves.slice(0, 3)))],
-    ['hands out leaves of another kind', () => Promise.resolve(encodeBundle(Array.from({ length: 10 }, () => utf8('{}'))))],
+    ['hands out too few', (url) => Promise.resolve(url === '' ? null : encodeEntryBundle(leaves.slice(0, 3)))],
+    ['hands out leaves of another kind', () => Promise.resolve(encodeEntryBundle(Array.from({ length: 10 }, () => utf8('{}'))))],
   ])('waits for a log that %s, and goes on when it can be read', async (_what, broken) => {
     const { watch, set } = watching(broken)
     const checkpoint = await checkpointOf(leaves.slice(0, 10))
@@ -144,29 +141,5 @@ describe('a witness that reads the leaves of a log', () => {
     expect(await ask(0, twice)).toMatchObject({ status: 409, text: '10\n' })
     await running.close()
     await witness.end()
-  })
-})
-
-describe('a bundle of entries', () => {
-  it.each([
-    [0, 256, 'tile/entries/000'],
-    [7, 5, 'tile/entries/007.p/5'],
-    [1234, 256, 'tile/entries/x001/234'],
-    [1_234_067, 1, 'tile/entries/x001/x234/067.p/1'],
-  ])('number %i of width %i lies at %s', (index, width, path) => {
-    expect(bundlePath(index, width)).toBe(path)
-  })
-
-  it('holds its entries and no byte more', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ maxLength: 50 }), { minLength: 1, maxLength: 20 }), async (entries) => {
-        const bytes = encodeBundle(entries)
-        expect(parseBundle(bytes, entries.length).map((e) => [...e])).toEqual(entries.map((e) => [...e]))
-        expect(await outcomeOf(() => parseBundle(concat(bytes, Uint8Array.of(0)), entries.length))).toBe('ENCODING_INVALID')
-        expect(await outcomeOf(() => parseBundle(bytes.subarray(0, bytes.length - 1), entries.length))).toBe('ENCODING_INVALID')
-        expect(await outcomeOf(() => parseBundle(bytes, entries.length + 1))).toBe('ENCODING_INVALID')
-      }),
-      { numRuns: 100 },
-    )
   })
 })
