@@ -25,6 +25,10 @@ export default defineConfig({
       },
       {
         resolve: { alias },
+        test: { name: 'crash', include: ['test/crash/**/*.test.ts'], testTimeout: 900_000 },
+      },
+      {
+        resolve: { alias },
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],

@@ -49,6 +49,11 @@ export class TestGateway {
     writeFileSync(join(this.folder, GATEWAY_FILES.config), JSON.stringify(config))
   }
 
+  /** Its folder alone, for a gateway that runs elsewhere. */
+  static prepare(limits: Partial<GatewayLimits>): TestGateway {
+    return new TestGateway(limits, {})
+  }
+
   static async start(limits: Partial<GatewayLimits> = {}, store: StoreOptions = {}): Promise<TestGateway> {
     const gateway = new TestGateway(limits, store)
     await gateway.restart()

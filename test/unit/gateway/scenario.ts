@@ -38,6 +38,9 @@ import { testBytes } from '../../support/keys.ts'
 import type { FakeHost } from './fake-host.ts'
 import type { TestGateway } from './fixture.ts'
 
+/** Whom a scenario talks to, and what time it is there. */
+export type Counterpart = Pick<TestGateway, 'dial'> & { readonly clock: { now(): number } }
+
 export const { JobState } = sealgate.v1
 
 /** A sealed file of the right form; nobody has its key. */
@@ -78,7 +81,7 @@ export interface Changes {
 
 /** One owner's dataset, policy and grant at a gateway, and the documents of a job under them. */
 export class Scenario {
-  readonly gateway: TestGateway
+  readonly gateway: Counterpart
   readonly header: Uint8Array
   readonly policy: Uint8Array
   readonly contract: Contract
@@ -89,7 +92,7 @@ export class Scenario {
   grantId = ''
   readonly nonce: Uint8Array
 
-  private constructor(gateway: TestGateway, parts: Pick<Scenario, 'header' | 'policy' | 'contract' | 'grantJws' | 'nonce'>) {
+  private constructor(gateway: Counterpart, parts: Pick<Scenario, 'header' | 'policy' | 'contract' | 'grantJws' | 'nonce'>) {
     this.gateway = gateway
     this.header = parts.header
     this.policy = parts.policy
@@ -101,7 +104,7 @@ export class Scenario {
   }
 
   /** Seals, uploads and grants; the job is not created yet. */
-  static async prepare(gateway: TestGateway, changes: Changes = {}): Promise<Scenario> {
+  static async prepare(gateway: Counterpart, changes: Changes = {}): Promise<Scenario> {
     const header = encodeHeader(sampleHeader())
     const policy = encodePolicy(samplePolicy(changes.policy))
     const file = await sealedFile(header)
@@ -175,7 +178,7 @@ export class Scenario {
     return issueFlattenedJws(encodeIntent(intent), INTENT_TYP, owner.jwk)
   }
 
-  async log(intentJws: Uint8Array, salt = testBytes('release salt', 32)): Promise<LoggedEntry> {
+  async log(intentJws: Uint8Array, salt: Uint8Array = testBytes('release salt', 32)): Promise<LoggedEntry> {
     const channel = await this.gateway.dial('client', 'alice')
     const { entry } = await channel.unary(JobService.logReleaseIntent, { jobId: this.jobId, intentJws, salt })
     return entryFromWire(entry)
