@@ -87,6 +87,8 @@ export const GATEWAY_FILES = {
   tlsCert: 'tls.crt',
   ca: 'ca.crt',
   signingKey: 'signing.key.json',
+  /** Optional: receipts are then signed with ML-DSA-65 too. */
+  mlDsaKey: 'ml-dsa.key.json',
   logKey: 'log.key.json',
   /** Certificates and CRLs, PEM or DER: what appraisal may use besides what hosts bring. Never an anchor. */
   collateral: 'collateral',

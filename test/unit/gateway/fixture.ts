@@ -7,7 +7,7 @@ import { GatewayChannel, type TlsIdentity } from '../../../src/rpc/index.ts'
 import { publicOf } from '../../../src/seal/jws.ts'
 import { toBase64Url } from '../../../src/verify/bytes/bytes.ts'
 import type { TrustFile } from '../../../src/verify/documents/trust.ts'
-import { gateway as gatewayKey, ORIGIN, ownerThumbprint, T0 } from '../../support/job-documents.ts'
+import { gateway as gatewayKey, gatewayMlDsa, ORIGIN, ownerThumbprint, T0 } from '../../support/job-documents.ts'
 import { testKey } from '../../support/keys.ts'
 import { type TestAuthority, testAuthority } from '../../support/pki.ts'
 import { platform } from '../../support/receipt-builder.ts'
@@ -36,6 +36,7 @@ export class TestGateway {
     write(GATEWAY_FILES.tlsCert, serverIdentity.cert)
     write(GATEWAY_FILES.ca, serverIdentity.ca)
     write(GATEWAY_FILES.signingKey, JSON.stringify(gatewayKey.jwk))
+    write(GATEWAY_FILES.mlDsaKey, JSON.stringify(gatewayMlDsa.jwk))
     write(GATEWAY_FILES.logKey, JSON.stringify({ ...testKey('log').jwk, origin: ORIGIN }))
     const simulatedRoots = [toBase64Url(platform.root.certificate)]
     write(GATEWAY_FILES.config, JSON.stringify({ v: 1, name: 'gw', listen: '127.0.0.1:0', simulatedRoots, limits }))
@@ -100,7 +101,7 @@ export class TestGateway {
       type: 'sealgate/trust/v1',
       logs: [{ origin: ORIGIN, key: this.running.logKey }],
       witnesses: [],
-      gateways: [publicOf(gatewayKey.jwk)],
+      gateways: [{ ...publicOf(gatewayKey.jwk), mlDsa: gatewayMlDsa.key }],
       owners: [ownerThumbprint],
       simulatedRoots: [toBase64Url(platform.root.certificate)],
     }
