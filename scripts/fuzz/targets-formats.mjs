@@ -115,7 +115,11 @@ export const formatTargets = [
       const { verifyFlattenedJws, verifyGeneralJws } = await load('verify/formats/jws.js')
       const { CONTRACT_TYP } = await load('verify/documents/contract.js')
       const { RECEIPT_TYP } = await load('verify/documents/statement.js')
-      const seeds = [golden('010-contract', 'jws.golden.json'), golden('027-receipt', 'jws.golden.json')]
+      const seeds = [
+        golden('010-contract', 'jws.golden.json'),
+        golden('027-receipt', 'jws.golden.json'),
+        golden('027b-receipt-ml-dsa', 'jws.golden.json'),
+      ]
       const verify = async (input) =>
         utf8(input).includes('"signatures"')
           ? verifyGeneralJws(input, RECEIPT_TYP, 'fuzz')

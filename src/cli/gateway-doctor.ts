@@ -2,8 +2,8 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { access, constants, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { exists } from '../client/index.ts'
-import { examineLog, GATEWAY_FILES, loadConfig, loadKeys } from '../gateway/index.ts'
+import { exists, FILES, loadTrustFile } from '../client/index.ts'
+import { examineLog, GATEWAY_FILES, gatewayMlDsaSigner, loadConfig, loadKeys } from '../gateway/index.ts'
 import { parseAddress, peerIdentity } from '../rpc/index.ts'
 import { AttestError } from '../verify/errors.ts'
 import { CA_KEY } from './folders/gateway-folder.ts'
@@ -21,7 +21,7 @@ const LOW_DISK_BYTES = 1024 ** 3
 export async function examineGateway(folder: string, at: Date): Promise<readonly Finding[]> {
   return [
     await tried('configuration', () => Promise.resolve(`listens on ${loadConfig(folder).listen}`)),
-    await tried('keys', () => Promise.resolve(`log ${loadKeys(folder).log.origin}`)),
+    await tried('keys', () => checkKeys(folder)),
     await tried('certificate', () => Promise.resolve(checkCertificate(folder, at))),
     await tried('port', () => checkPort(loadConfig(folder).listen)),
     ...(await publicLog(folder)),
@@ -38,6 +38,21 @@ async function tried(check: string, work: () => Promise<string>): Promise<Findin
     const detail = error instanceof AttestError ? `${error.code}: ${error.message}` : String(error)
     return { check, outcome: 'problem', detail }
   }
+}
+
+/** Also that receipts will be signed as the trust file of this folder, which others have, says that they are. */
+async function checkKeys(folder: string): Promise<string> {
+  const { log, signing, mlDsa } = loadKeys(folder)
+  if (mlDsa !== null) await gatewayMlDsaSigner(mlDsa)
+  const trustPath = join(folder, FILES.trust)
+  const trusted = (await exists(trustPath)) ? (await loadTrustFile(trustPath)).gateways.find((g) => g.x === signing.x) : undefined
+  if (trusted !== undefined && trusted.mlDsa?.pub !== mlDsa?.pub) {
+    throw new AttestError(
+      'DOCUMENT_INVALID',
+      `${GATEWAY_FILES.mlDsaKey} is not the key that ${FILES.trust} names: receipts would be refused or count for less`,
+    )
+  }
+  return `log ${log.origin}`
 }
 
 function checkCertificate(folder: string, at: Date): string {
@@ -100,7 +115,7 @@ async function notes(folder: string, at: Date): Promise<readonly Finding[]> {
   const note = (check: string, detail: string): number => found.push({ check, outcome: 'note', detail })
   if (await exists(join(folder, CA_KEY)))
     note('authority key', `${CA_KEY} lies beside the running gateway; whoever takes it can issue identities`)
-  for (const name of [GATEWAY_FILES.tlsKey, GATEWAY_FILES.signingKey, GATEWAY_FILES.logKey, CA_KEY]) {
+  for (const name of [GATEWAY_FILES.tlsKey, GATEWAY_FILES.signingKey, GATEWAY_FILES.mlDsaKey, GATEWAY_FILES.logKey, CA_KEY]) {
     const mode = await stat(join(folder, name)).then(
       (s) => s.mode,
       () => 0,

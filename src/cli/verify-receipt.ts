@@ -62,8 +62,15 @@ function summaryLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): read
     ...(s.tee === null ? [] : [`  enclave      ${s.tee}, measurement ${s.measurement ?? 'none'}`]),
     ...(s.isolation === null ? [] : [`  isolation    ${s.isolation.runner}, ${s.isolation.grade}`]),
     ...(s.releasedAt === null ? [] : [`  key release  ${s.releasedAt} by the log`]),
+    ...mlDsaLine(s, paint),
     ...(s.endedAt === null ? [] : [`  ended        ${s.endedAt} by the log`]),
     ...(s.log === null ? [] : [`  log          ${s.log.origin}, witnesses ${s.log.witnesses}`]),
     ...(s.results === null ? [] : [`  results      sha256 ${s.results}`]),
   ]
+}
+
+function mlDsaLine({ mlDsa }: ReceiptSummary, paint: Output['paint']): readonly string[] {
+  if (mlDsa === null) return []
+  if (mlDsa.trusted) return [`  ML-DSA-65    signed by the gateway's key ${mlDsa.signer} too`]
+  return [paint.warn(`  ML-DSA-65    signer unknown: ${mlDsa.signer}; counts for nothing`)]
 }

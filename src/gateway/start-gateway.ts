@@ -24,6 +24,7 @@ import { type Clock, systemClock } from './clock.ts'
 import { gatewayCollateral } from './collateral/gateway-collateral.ts'
 import { GATEWAY_FILES, type GatewayConfig, loadConfig, logHeadPath } from './config/config.ts'
 import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
+import { gatewayMlDsaSigner } from './config/ml-dsa.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
@@ -104,7 +105,8 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const grants = new Grants(db, log, clock)
   const registry = new HostRegistry()
   const gateway = `sealgate-gateway/${packageVersion()}`
-  const endings = new Endings(log, witnessed, keys.signing, clock, gateway)
+  const mlDsa = keys.mlDsa === null ? null : await gatewayMlDsaSigner(keys.mlDsa)
+  const endings = new Endings(log, witnessed, { signing: keys.signing, mlDsa }, clock, gateway)
   const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, clock, limits, logger })
   const access = new BlobAccess(db, grants)
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
@@ -149,7 +151,9 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
     throw error
   }
   const bound = formatAddress(listener.address)
-  logger.info({ name: config.name, address: bound, log: log.origin, simulatedRoots: config.simulatedRoots.length }, 'gateway is listening')
+  const { name, simulatedRoots } = config
+  const facts = { name, address: bound, log: log.origin, mlDsa: mlDsa !== null, simulatedRoots: simulatedRoots.length }
+  logger.info(facts, 'gateway is listening')
   return {
     name: config.name,
     address: bound,

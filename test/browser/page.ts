@@ -1,7 +1,9 @@
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { toBase64 } from '../../src/verify/bytes/bytes.ts'
 import type { parseEvidenceBundle } from '../../src/verify/documents/evidence-bundle.ts'
+import type { parseTrustFile } from '../../src/verify/documents/trust.ts'
 import type { VerifyOptions } from '../../src/verify/evidence/types.ts'
+import type { ReceiptVerdict, verifyReceiptFile } from '../../src/verify/receipt/index.ts'
 import type { BundleOptions, BundleVerdict, verifyBundle } from '../../src/verify/verify-bundle.ts'
 import type { EvidenceVerdict, verifyEvidence } from '../../src/verify/verify-evidence.ts'
 import type { EvidenceCase } from '../support/vector-cases.ts'
@@ -22,6 +24,12 @@ export interface VerifierPage {
   verify(one: EvidenceCase): Promise<EvidenceVerdict>
   /** @param bundle - JSON form. */
   verifyBundle(bundle: Uint8Array, options: BundleOptions): Promise<BundleVerdict>
+  /** @param trust - the bytes of a trust file; null: none. */
+  verifyReceipt(file: Uint8Array, trust: Uint8Array | null): Promise<ReceiptVerdict>
+  /** Whether the browser's own WebCrypto takes ML-DSA-65 keys. */
+  hasMlDsa(): Promise<boolean>
+  /** Makes it as one that does not. */
+  loseMlDsa(): Promise<void>
   close(): Promise<void>
 }
 
@@ -45,6 +53,12 @@ export async function openVerifierPage(executablePath: string, script: string): 
       const bytes = { bundle: toBase64(bundle), trustAnchors: options.trustAnchors.map(toBase64) }
       return JSON.parse(await page.evaluate(verifyBundleInPage, { ...bytes, ...rest, at: at.toISOString() })) as BundleVerdict
     },
+    verifyReceipt: async (file, trust) =>
+      JSON.parse(
+        await page.evaluate(verifyReceiptInPage, { file: toBase64(file), trust: trust === null ? null : toBase64(trust) }),
+      ) as ReceiptVerdict,
+    hasMlDsa: () => page.evaluate(hasMlDsaInPage),
+    loseMlDsa: () => page.evaluate(loseMlDsaInPage),
     close: () => browser.close(),
   }
 }
@@ -92,4 +106,36 @@ async function verifyBundleInPage({ bundle, trustAnchors, nonce, at, ...rest }: 
     at: new Date(at),
   })
   return JSON.stringify(verdict)
+}
+
+/** Runs in the page. */
+async function verifyReceiptInPage({ file, trust }: { readonly file: string; readonly trust: string | null }): Promise<string> {
+  const { sealgate } = globalThis as unknown as {
+    sealgate: { verifyReceiptFile: typeof verifyReceiptFile; parseTrustFile: typeof parseTrustFile }
+  }
+  const bytes = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
+  return JSON.stringify(
+    await sealgate.verifyReceiptFile(bytes(file), { trust: trust === null ? null : sealgate.parseTrustFile(bytes(trust)) }),
+  )
+}
+
+/** Runs in the page. */
+async function hasMlDsaInPage(): Promise<boolean> {
+  const spki = new Uint8Array(22 + 1952)
+  spki.set([
+    0x30, 0x82, 0x07, 0xb2, 0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x12, 0x03, 0x82, 0x07, 0xa1, 0x00,
+  ])
+  return crypto.subtle.importKey('spki', spki, { name: 'ML-DSA-65' }, false, ['verify']).then(
+    () => true,
+    () => false,
+  )
+}
+
+/** Runs in the page. */
+function loseMlDsaInPage(): void {
+  const { importKey } = SubtleCrypto.prototype
+  SubtleCrypto.prototype.importKey = function (this: SubtleCrypto, ...[format, data, algorithm, ...rest]: unknown[]) {
+    if ((algorithm as { name?: string }).name === 'ML-DSA-65') return Promise.reject(new DOMException('', 'NotSupportedError'))
+    return (importKey as (...args: unknown[]) => Promise<CryptoKey>).call(this, format, data, algorithm, ...rest)
+  } as SubtleCrypto['importKey']
 }

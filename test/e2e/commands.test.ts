@@ -70,6 +70,7 @@ describe('commands that look', () => {
     const secrets = ['owner/grant.key.json', 'owner/submit.key.json', 'gw/signing.key.json', 'gw/log.key.json'].map(
       (name) => (JSON.parse(readFileSync(world.path(name), 'utf8')) as { d: string }).d,
     )
+    secrets.push((JSON.parse(readFileSync(world.path('gw/ml-dsa.key.json'), 'utf8')) as { priv: string }).priv)
     const shown = [await ask('keys', 'show', world.path('owner'), '--json'), await ask('keys', 'show', world.path('gw'), '--json')]
     for (const secret of secrets) expect(shown.some((s) => s.stdout.includes(secret))).toBe(false)
   })
@@ -218,6 +219,20 @@ describe('a receipt', () => {
   it('verifies in a process that cannot reach a network at all', async () => {
     const verdict = await verifyOffline(new Processes(scratch), file('job.sealgate-receipt.json'), world.path('owner/trust.json'))
     expect(verdict).toMatchObject({ accepted: true, exitCode: 0 })
+  })
+
+  it("is signed by the gateway's ML-DSA key too, as keys show, trust show and receipt verify say", async () => {
+    const { 'gateway-ml-dsa': signer } = await json<{ 'gateway-ml-dsa': string }>('keys', 'show', world.path('gw'))
+    expect(signer).toMatch(/^[\w-]{43}$/)
+    expect((await ask('trust', 'show', world.path('owner'))).stderr).toContain(`and ML-DSA-65  ${signer}`)
+    const verify = ['receipt', 'verify', 'job.sealgate-receipt.json', '--trust'] as const
+    expect(await json(...verify, world.path('owner/trust.json'))).toMatchObject({ claims: { mlDsa: { signer, trusted: true } } })
+    expect((await ask(...verify, world.path('owner/trust.json'))).stderr).toContain(`signed by the gateway's key ${signer} too`)
+    const trust = JSON.parse(readFileSync(world.path('owner/trust.json'), 'utf8')) as { gateways: { mlDsa?: unknown }[] }
+    for (const gateway of trust.gateways) delete gateway.mlDsa
+    writeFileSync(file('bare.json'), JSON.stringify(trust))
+    const bare = await ask(...verify, file('bare.json'))
+    expect([bare.exitCode, bare.stderr]).toEqual([0, expect.stringContaining(`signer unknown: ${signer}`)])
   })
 
   it('verifies with the gateway gone', async () => {

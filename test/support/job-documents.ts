@@ -8,7 +8,7 @@ import { DEFAULT_HPKE_SUITE, type HpkePublicKey, hpkeKeyDigest, thumbprint } fro
 import { encodePolicy, type Policy } from '../../src/verify/documents/policy.ts'
 import { useKeyCommitment } from '../../src/verify/documents/use-slot.ts'
 import { encodeVerifierKey, NOTE_ED25519 } from '../../src/verify/tlog/index.ts'
-import { noteSigner, testBytes, testKey } from './keys.ts'
+import { noteSigner, testBytes, testKey, testMlDsaKey } from './keys.ts'
 
 /** The instant of all sample documents: 2026-05-28T20:26:40Z. */
 export const T0 = 1_780_000_000
@@ -19,6 +19,7 @@ export const ORIGIN = 'log.example/sealgate'
 export const owner = testKey('owner')
 export const submitter = testKey('submitter')
 export const gateway = testKey('gateway')
+export const gatewayMlDsa = await testMlDsaKey('gateway')
 export const jobKey = testKey('job')
 export const log = noteSigner(ORIGIN, 'log')
 

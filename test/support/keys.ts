@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import type { SigningPrivateKey } from '../../src/seal/jws.ts'
+import { type MlDsaPrivateKey, type MlDsaSigner, mlDsaKeyFromSeed, mlDsaSigner } from '../../src/seal/ml-dsa.ts'
 import type { NoteSigner } from '../../src/seal/note.ts'
 import { COSIGNATURE_ED25519, encodeVerifierKey, NOTE_ED25519 } from '../../src/verify/tlog/index.ts'
 
@@ -22,6 +23,16 @@ export function testKey(label: string): TestKey {
     publicKey: new Uint8Array(Buffer.from(x, 'base64url')),
     sign: (message) => new Uint8Array(sign(null, message, key)),
   }
+}
+
+export interface TestMlDsaKey extends MlDsaSigner {
+  readonly jwk: MlDsaPrivateKey
+}
+
+/** The same with ML-DSA-65, in its deterministic variant. */
+export async function testMlDsaKey(label: string): Promise<TestMlDsaKey> {
+  const jwk = await mlDsaKeyFromSeed(new Uint8Array(createHash('sha256').update(`sealgate test key ${label}`).digest()))
+  return { jwk, ...(await mlDsaSigner(jwk, (size) => new Uint8Array(size))) }
 }
 
 export function noteSigner(name: string, label: string = name): NoteSigner {

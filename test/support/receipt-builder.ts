@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../src/seal/jws.ts'
+import type { MlDsaSigner } from '../../src/seal/ml-dsa.ts'
 import type { NoteSigner } from '../../src/seal/note.ts'
 import { attest, type DeviceEvidence, parseSimulatedPlatform, type SimulatedGpus, type SimulatedPlatform } from '../../src/sim/index.ts'
 import { fromBase64Url, toBase64Url, toHex } from '../../src/verify/bytes/bytes.ts'
@@ -31,6 +32,7 @@ import { entryToJson, type LoggedEntry, leafHash, parseCheckpoint } from '../../
 import {
   digestOf,
   gateway,
+  gatewayMlDsa,
   jobKey,
   kemKey,
   log,
@@ -98,6 +100,10 @@ export interface Plan {
   }
   /** Who signs the receipt, in order; null: whoever should. */
   readonly signers: readonly TestKey[] | null
+  /** Signs last; null: nobody does. */
+  readonly mlDsa: MlDsaSigner | null
+  /** What the gateway makes of the signed receipt before it logs it. */
+  readonly receipt: (jws: Uint8Array) => Uint8Array
   readonly log: NoteSigner
   readonly cosigners: readonly NoteSigner[]
   /** Seconds since the epoch of the three checkpoints. */
@@ -130,6 +136,8 @@ export const DEFAULT_PLAN: Plan = {
   file: (file) => file,
   keys: { submitter, owner, releaser: owner, job: jobKey, gateway },
   signers: null,
+  mlDsa: null,
+  receipt: (jws) => jws,
   log,
   cosigners: [log],
   times: { nonce: T0 - 30, release: T0, ending: T0 + 40 },
@@ -182,6 +190,9 @@ export const sampleTrust: TrustFile = {
   owners: [ownerThumbprint],
   simulatedRoots: [toBase64Url(platform.root.certificate)],
 }
+
+/** The same, with the gateway's ML-DSA key. */
+export const mlDsaTrust: TrustFile = { ...sampleTrust, gateways: [{ ...publicOf(gateway.jwk), mlDsa: gatewayMlDsa.key }] }
 
 const CONFIG = encodeCanonical({ agent: 'sealgate/0.1.0', runners: ['wasm'] })
 
@@ -325,11 +336,13 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
   })
   const agentSigned = AGENT_SIGNED.includes(plan.ending)
   const signers = plan.signers ?? (agentSigned ? [keys.job, keys.gateway] : [keys.gateway])
-  const receipt = await issueGeneralJws(
+  const signed = await issueGeneralJws(
     statement,
     RECEIPT_TYP,
     signers.map((k) => k.jwk),
+    plan.mlDsa,
   )
+  const receipt = plan.receipt(signed)
 
   await theLog.fill(3)
   const endingSalt = testBytes('ending salt', 32)

@@ -91,6 +91,8 @@ async function gatewayNames(folder: string): Promise<Record<string, string>> {
   const { loadTrustFile } = await import('../../client/index.ts')
   const { thumbprint } = await import('../../verify/documents/keys.ts')
   const { logs, gateways } = await loadTrustFile(`${folder}/trust.json`)
-  const signer = gateways[0] === undefined ? 'none' : await thumbprint(gateways[0])
-  return { gateway: signer, log: logs[0]?.key ?? 'none' }
+  const [gateway] = gateways
+  const signer = gateway === undefined ? 'none' : await thumbprint(gateway)
+  const mlDsa = gateway?.mlDsa === undefined ? 'none' : await thumbprint(gateway.mlDsa)
+  return { gateway: signer, 'gateway-ml-dsa': mlDsa, log: logs[0]?.key ?? 'none' }
 }

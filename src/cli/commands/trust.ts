@@ -39,11 +39,16 @@ async function show({ output }: Context, _: object, target: string): Promise<voi
   const { thumbprint } = await import('../../verify/documents/keys.ts')
   const path = await trustPathOf(target)
   const trust = await loadTrustFile(path)
-  const gateways = await Promise.all(trust.gateways.map(thumbprint))
+  const gateways = await Promise.all(
+    trust.gateways.map(async (g) => [await thumbprint(g), g.mlDsa === undefined ? null : await thumbprint(g.mlDsa)] as const),
+  )
   const rows = [
     ...trust.logs.map((l) => `log              ${l.key}`),
     ...trust.witnesses.map((w) => `witness          ${w}`),
-    ...gateways.map((g) => `gateway          ${g}`),
+    ...gateways.flatMap(([key, mlDsa]) => [
+      `gateway          ${key}`,
+      ...(mlDsa === null ? [] : [`  and ML-DSA-65  ${mlDsa} (its receipts must be signed by this key too)`]),
+    ]),
     ...trust.owners.map((o) => `owner            ${o}`),
     ...trust.simulatedRoots.map((r) => `SIMULATED root   ${r.slice(0, 24)}… (proves nothing about hardware)`),
   ]

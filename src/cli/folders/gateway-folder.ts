@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { encodeSigningKey, generateSigningKey, makeFolder, PRIVATE, PUBLIC, refuseExisting, writeNew } from '../../client/index.ts'
 import { GATEWAY_FILES } from '../../gateway/config/config.ts'
 import { parseAddress } from '../../rpc/index.ts'
-import { publicOf, type SigningPrivateKey } from '../../seal/index.ts'
+import { type MlDsaPrivateKey, mlDsaKeyFromSeed, mlDsaPublicOf, publicOf, type SigningPrivateKey } from '../../seal/index.ts'
 import { fromBase64Url } from '../../verify/bytes/bytes.ts'
+import { ML_DSA_65_SEED_SIZE } from '../../verify/crypto/ml-dsa.ts'
 import { encodeTrustFile, type TrustFile } from '../../verify/documents/trust.ts'
 import { encodeVerifierKey, NOTE_ED25519 } from '../../verify/tlog/index.ts'
 import { checkName, createAuthority, issueIdentity } from './authority.ts'
@@ -38,13 +40,14 @@ export async function createGatewayFolder(gateway: NewGateway): Promise<TrustFil
   const authority = await createAuthority(name, at)
   const tls = await issueIdentity(authority, { role: 'gateway', name, addresses, rsa: false }, at)
   const signing = generateSigningKey()
+  const mlDsa = await generateMlDsaKey()
   const log = { ...generateSigningKey(), origin: `sealgate/${name}` }
   const trust: TrustFile = {
     v: 1,
     type: 'sealgate/trust/v1',
     logs: [{ origin: log.origin, key: await verifierKeyOf(log) }],
     witnesses: [],
-    gateways: [publicOf(signing)],
+    gateways: [{ ...publicOf(signing), mlDsa: mlDsaPublicOf(mlDsa) }],
     owners: [],
     simulatedRoots: [],
   }
@@ -63,11 +66,21 @@ export async function createGatewayFolder(gateway: NewGateway): Promise<TrustFil
   await put(GATEWAY_FILES.tlsCert, tls.cert, PUBLIC)
   await put(GATEWAY_FILES.tlsKey, tls.key, PRIVATE)
   await put(GATEWAY_FILES.signingKey, encodeSigningKey(signing), PRIVATE)
+  await put(GATEWAY_FILES.mlDsaKey, `${JSON.stringify(mlDsa)}\n`, PRIVATE)
   await put(GATEWAY_FILES.logKey, `${JSON.stringify(log)}\n`, PRIVATE)
   await put(GATEWAY_FILES.config, `${JSON.stringify(config, null, 2)}\n`, PUBLIC)
   await put(TRUST_FILE, encodeTrustFile(trust), PUBLIC)
   await makeFolder(join(folder, GATEWAY_FILES.data))
   return trust
+}
+
+async function generateMlDsaKey(): Promise<MlDsaPrivateKey> {
+  const seed = new Uint8Array(randomBytes(ML_DSA_65_SEED_SIZE))
+  try {
+    return await mlDsaKeyFromSeed(seed)
+  } finally {
+    seed.fill(0)
+  }
 }
 
 function verifierKeyOf(key: SigningPrivateKey & { readonly origin: string }): Promise<string> {

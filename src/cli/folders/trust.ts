@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { exists, FILES, loadTrustFile, MAX_FILE_SIZE, PUBLIC, readBytes, replaceFile } from '../../client/index.ts'
 import { GATEWAY_FILES } from '../../gateway/config/config.ts'
 import { fromUtf8, toBase64Url } from '../../verify/bytes/bytes.ts'
-import { encodeTrustFile, type TrustFile } from '../../verify/documents/trust.ts'
+import { encodeTrustFile, type TrustedGateway, type TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { looksLikePem, parsePem } from '../../verify/formats/pem.ts'
 import { parseCertificate } from '../../verify/formats/x509.ts'
@@ -33,7 +33,7 @@ export async function addTrust(target: string, additions: TrustAdditions): Promi
     ...trust,
     logs: unique([...trust.logs, ...(other?.logs ?? [])], (l) => `${l.origin}\n${l.key}`),
     witnesses: [...new Set([...trust.witnesses, ...(other?.witnesses ?? []), ...(additions.witnesses ?? [])])].sort(),
-    gateways: unique([...trust.gateways, ...(other?.gateways ?? [])], (g) => g.x),
+    gateways: mergeGateways([...trust.gateways, ...(other?.gateways ?? [])]),
     owners: [...new Set([...trust.owners, ...(other?.owners ?? []), ...additions.owners])].sort(),
     simulatedRoots: [...new Set([...trust.simulatedRoots, ...(other?.simulatedRoots ?? []), ...roots])],
   }
@@ -64,6 +64,25 @@ async function readRoots(path: string): Promise<readonly string[]> {
   // Also refuses what is none: a root is trusted, so nothing is kept that nobody could have meant.
   for (const der of ders) parseCertificate(der)
   return ders.map(toBase64Url)
+}
+
+/**
+ * One entry for each key. An ML-DSA key that one of them names stays demanded: a file without it must not take it away.
+ * @throws AttestError `DOCUMENT_INVALID` for two ML-DSA keys of one gateway.
+ */
+function mergeGateways(gateways: readonly TrustedGateway[]): readonly TrustedGateway[] {
+  const merged = new Map<string, TrustedGateway>()
+  for (const gateway of gateways) {
+    const known = merged.get(gateway.x)?.mlDsa
+    if (known !== undefined && gateway.mlDsa !== undefined && known.pub !== gateway.mlDsa.pub) {
+      throw new AttestError(
+        'DOCUMENT_INVALID',
+        `the two files name different ML-DSA keys for gateway ${gateway.x}: find out which is right`,
+      )
+    }
+    merged.set(gateway.x, known === undefined ? gateway : { ...gateway, mlDsa: known })
+  }
+  return [...merged.values()]
 }
 
 function unique<T>(list: readonly T[], key: (item: T) => string): readonly T[] {

@@ -5,6 +5,7 @@ import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyGeneralJws } from '../../verify/formats/jws.ts'
 import { type ReceiptVerdict, verifyReceiptFile } from '../../verify/receipt/index.ts'
+import { receiptSigners } from '../../verify/receipt/signers.ts'
 import { describeFailures } from './check-evidence.ts'
 
 /** What a receipt must be about, by the client's own knowledge. Null: the client had no part in it. */
@@ -36,8 +37,8 @@ export async function checkReceipt(bytes: Uint8Array, trust: TrustFile, expected
     throw new AttestError(error?.code ?? 'RECEIPT_INCONSISTENT', error?.message ?? failures, { at: error?.at ?? 'receipt' })
   }
   const file = parseReceiptFile(bytes)
-  const { payload, signers } = await verifyGeneralJws(fromBase64Url(file.receipt), RECEIPT_TYP, 'receipt')
-  const statement = parseStatement(payload)
+  const jws = await verifyGeneralJws(fromBase64Url(file.receipt), RECEIPT_TYP, 'receipt')
+  const statement = parseStatement(jws.payload)
   if (statement.predicate.jobId !== expected.jobId) throw other('the receipt is of another job')
   if (expected.contractJws !== null && !equal(fromBase64Url(file.contract), expected.contractJws)) {
     throw other('the receipt is of another contract')
@@ -45,7 +46,7 @@ export async function checkReceipt(bytes: Uint8Array, trust: TrustFile, expected
   if (expected.intentJws !== null && file.intent !== toBase64Url(expected.intentJws)) {
     throw other('the receipt does not follow the release that was made')
   }
-  return { bytes, file, verdict, statement, signedByEnclave: signers.length === 2 }
+  return { bytes, file, verdict, statement, signedByEnclave: receiptSigners(jws).agent !== null }
 }
 
 function other(message: string): AttestError {

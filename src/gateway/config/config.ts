@@ -114,6 +114,8 @@ export const GATEWAY_FILES = {
   tlsCert: 'tls.crt',
   ca: 'ca.crt',
   signingKey: 'signing.key.json',
+  /** Optional: receipts are then signed with ML-DSA-65 too. */
+  mlDsaKey: 'ml-dsa.key.json',
   logKey: 'log.key.json',
   /** The newest checkpoint that was handed out. Not to be restored from a backup. */
   logHead: 'log.head',

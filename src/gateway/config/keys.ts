@@ -1,9 +1,10 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { TlsIdentity } from '../../rpc/index.ts'
 import type { SigningPrivateKey } from '../../seal/jws.ts'
+import { type MlDsaPrivateKey, mlDsaPrivateKeySchema } from '../../seal/ml-dsa.ts'
 import { bytesField, textField } from '../../verify/documents/fields.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { GATEWAY_FILES, readJson, readText } from './config.ts'
@@ -17,6 +18,8 @@ export interface GatewayKeys {
   readonly tls: TlsIdentity
   /** Countersigns receipts. */
   readonly signing: SigningPrivateKey
+  /** Signs them too, with ML-DSA-65; null: this gateway has no such key. */
+  readonly mlDsa: MlDsaPrivateKey | null
   /** Signs checkpoints. */
   readonly log: LogPrivateKey
 }
@@ -33,16 +36,18 @@ export function loadKeys(folder: string): GatewayKeys {
   const text = (name: string): string => readText(join(folder, name))
   const signing = readJson(join(folder, GATEWAY_FILES.signingKey), signingSchema)
   const log = readJson(join(folder, GATEWAY_FILES.logKey), logSchema)
+  const mlDsaPath = join(folder, GATEWAY_FILES.mlDsaKey)
+  const mlDsa = existsSync(mlDsaPath) ? readJson(mlDsaPath, mlDsaPrivateKeySchema) : null
   keyObjectOf(signing)
   keyObjectOf(log)
   const tls = { ca: text(GATEWAY_FILES.ca), cert: text(GATEWAY_FILES.tlsCert), key: text(GATEWAY_FILES.tlsKey) }
-  return { tls, signing, log }
+  return { tls, signing, mlDsa, log }
 }
 
 /** Key files that others on this machine may read. */
 export function exposedKeyFiles(folder: string): readonly string[] {
-  const names = [GATEWAY_FILES.tlsKey, GATEWAY_FILES.signingKey, GATEWAY_FILES.logKey]
-  return names.map((name) => join(folder, name)).filter((path) => (statSync(path).mode & 0o077) !== 0)
+  const names = [GATEWAY_FILES.tlsKey, GATEWAY_FILES.signingKey, GATEWAY_FILES.mlDsaKey, GATEWAY_FILES.logKey]
+  return names.map((name) => join(folder, name)).filter((path) => existsSync(path) && (statSync(path).mode & 0o077) !== 0)
 }
 
 /** @throws AttestError `DOCUMENT_INVALID` when the public half does not belong to the private one. */

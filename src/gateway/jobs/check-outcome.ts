@@ -29,9 +29,9 @@ const RESULT_SUBJECT = 'results.sealed'
  * @throws AttestError `SIGNATURE_INVALID`, `RECEIPT_INCONSISTENT` naming the first member that does not fit, or a parser's.
  */
 export async function verifyOutcome(jws: Uint8Array, known: KnownJob): Promise<Statement> {
-  const { payload, signers } = await verifyGeneralJws(jws, RECEIPT_TYP, 'receipt')
+  const { payload, signers, mlDsa } = await verifyGeneralJws(jws, RECEIPT_TYP, 'receipt')
   const [signer, ...others] = signers
-  if (others.length > 0 || signer?.key.x !== known.evidence.binding.sig.publicKey) {
+  if (others.length > 0 || mlDsa !== null || signer?.key.x !== known.evidence.binding.sig.publicKey) {
     throw inconsistent('signers', 'want one signature, of the key that the job evidence binds')
   }
   const statement = parseStatement(payload)

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { countersignGeneralJws, issueGeneralJws, type SigningPrivateKey } from '../../seal/jws.ts'
+import { countersignGeneralJws, issueGeneralJws } from '../../seal/jws.ts'
 import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { type Predicate, RECEIPT_TYP, type ReceiptType } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
 import { attestationResult } from '../appraiser.ts'
 import type { Clock } from '../clock.ts'
+import type { ReceiptKeys } from '../config/ml-dsa.ts'
 import type { TransparencyLog } from '../log/index.ts'
 import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { evidenceOf } from './evidence.ts'
@@ -29,15 +30,15 @@ const STATE_OF = { refused: 'refused', cancelled: 'cancelled', lost: 'lost' } as
 export class Endings {
   readonly #log: TransparencyLog
   readonly #witnessed: WitnessedLog
-  readonly #key: SigningPrivateKey
+  readonly #keys: ReceiptKeys
   readonly #clock: Clock
   /** Name and version of this gateway, as its statements say it. */
   readonly gateway: string
 
-  constructor(log: TransparencyLog, witnessed: WitnessedLog, key: SigningPrivateKey, clock: Clock, gateway: string) {
+  constructor(log: TransparencyLog, witnessed: WitnessedLog, keys: ReceiptKeys, clock: Clock, gateway: string) {
     this.#log = log
     this.#witnessed = witnessed
-    this.#key = key
+    this.#keys = keys
     this.#clock = clock
     this.gateway = gateway
   }
@@ -58,14 +59,15 @@ export class Endings {
     const evidence = await evidenceOf(facts.row)
     const ear = evidence === null ? null : attestationResult(evidence.appraisal, this.gateway)
     const statement = encodeGatewayStatement(facts, evidence, ear, await this.releaseOf(facts), ending, this.gateway)
-    const jws = await issueGeneralJws(statement, RECEIPT_TYP, [this.#key])
+    const jws = await issueGeneralJws(statement, RECEIPT_TYP, [this.#keys.signing], this.#keys.mlDsa)
     const type = ending.kind === 'lost' ? 'lost' : 'refusal'
     await this.#record(facts, { to: STATE_OF[ending.kind], type, reason: ending.reason, code: ending.code, jws, resultBlobId: null })
   }
 
   /** Ends a job on the word of its agent, whose statement was verified: the gateway countersigns it. */
   async endSigned(facts: JobFacts, ending: SignedEnding): Promise<void> {
-    await this.#record(facts, { ...ending, jws: await countersignGeneralJws(ending.jws, RECEIPT_TYP, this.#key) })
+    const { signing, mlDsa } = this.#keys
+    await this.#record(facts, { ...ending, jws: await countersignGeneralJws(ending.jws, RECEIPT_TYP, signing, mlDsa) })
   }
 
   async #record(facts: JobFacts, { to, type, reason, code, jws, resultBlobId }: SignedEnding): Promise<void> {

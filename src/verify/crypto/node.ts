@@ -17,8 +17,9 @@ import { concat, equal } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { DerReader, TAG } from '../formats/der.ts'
 import { isCurveOf, isPointOn } from './ec-spki.ts'
+import { ML_DSA_65_SIGNATURE_SIZE, mlDsaPublicKey, ScriptKey } from './ml-dsa.ts'
 import { isRsaSize } from './rsa-size.ts'
-import type { CryptoBackend, Digest, SignatureScheme } from './types.ts'
+import type { CryptoBackend, Digest, PublicKey, SignatureScheme } from './types.ts'
 
 const HASH: Record<Digest, string> = { 'SHA-1': 'sha1', 'SHA-256': 'sha256', 'SHA-384': 'sha384', 'SHA-512': 'sha512' }
 
@@ -40,6 +41,7 @@ const SCHEMES: Record<SignatureScheme, Scheme> = {
   'rsa-pkcs1-sha384': { hash: 'sha384', keyType: 'rsa' },
   'rsa-pkcs1-sha512': { hash: 'sha512', keyType: 'rsa' },
   ed25519: { hash: null, keyType: 'ed25519', signatureSize: 64 },
+  'ml-dsa-65': { hash: null, keyType: 'ml-dsa-65', signatureSize: ML_DSA_65_SIGNATURE_SIZE },
 }
 
 const TAG_SIZE = 16
@@ -71,6 +73,7 @@ export const crypto: CryptoBackend = {
   },
 
   importPublicKey(scheme, spki) {
+    if (scheme === 'ml-dsa-65') return importMlDsa(spki)
     const { keyType } = SCHEMES[scheme]
     if (!isCurveOf(scheme, spki)) throw misfit(scheme)
     let key: KeyObject
@@ -88,6 +91,7 @@ export const crypto: CryptoBackend = {
   verify(key, signature, data) {
     const scheme = SCHEMES[key.scheme]
     if (scheme.signatureSize !== undefined && signature.length !== scheme.signatureSize) return false
+    if (key.handle instanceof ScriptKey) return key.handle.verify(signature, data)
     const handle = key.handle as KeyObject
     if (scheme.keyType === 'ec') {
       return nodeVerify(scheme.hash, data, { key: handle, dsaEncoding: 'ieee-p1363' }, signature)
@@ -125,6 +129,21 @@ export const crypto: CryptoBackend = {
     }
     return plaintext
   },
+}
+
+/** With the runtime's own ML-DSA (Node 24.6 and later), else in JavaScript. */
+async function importMlDsa(spki: Uint8Array): Promise<PublicKey> {
+  const publicKey = mlDsaPublicKey(spki)
+  return { scheme: 'ml-dsa-65', handle: nativeMlDsaKey(spki) ?? (await ScriptKey.import(publicKey)) }
+}
+
+function nativeMlDsaKey(spki: Uint8Array): KeyObject | null {
+  try {
+    const key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+    return (key.asymmetricKeyType as string | undefined) === 'ml-dsa-65' ? key : null
+  } catch {
+    return null
+  }
 }
 
 /** AlgorithmIdentifier rsaEncryption (RFC 3279 section 2.3.1). */

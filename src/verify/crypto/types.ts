@@ -6,7 +6,7 @@ export type Digest = 'SHA-1' | 'SHA-256' | 'SHA-384' | 'SHA-512'
 
 /**
  * Signature schemes, each with its one hash and parameters. ECDSA signatures are r‖s, fixed length (IEEE P1363);
- * RSASSA-PSS uses MGF1 with the same hash and a salt as long as the hash.
+ * RSASSA-PSS uses MGF1 with the same hash and a salt as long as the hash; ML-DSA-65 is that of FIPS 204 with an empty context.
  */
 export type SignatureScheme =
   | 'ecdsa-p256-sha256'
@@ -18,6 +18,7 @@ export type SignatureScheme =
   | 'rsa-pkcs1-sha384'
   | 'rsa-pkcs1-sha512'
   | 'ed25519'
+  | 'ml-dsa-65'
 
 /** An imported public key, bound to one scheme. Opaque: only the backend that made it reads it. */
 export interface PublicKey {

@@ -1,8 +1,9 @@
 import { concat, toHex } from '../bytes/bytes.ts'
 import { AttestError } from '../errors.ts'
 import { isCurveOf } from './ec-spki.ts'
+import { ML_DSA_65_SIGNATURE_SIZE, mlDsaPublicKey, ScriptKey } from './ml-dsa.ts'
 import { isRsaSize } from './rsa-size.ts'
-import type { CryptoBackend, SignatureScheme } from './types.ts'
+import type { CryptoBackend, PublicKey, SignatureScheme } from './types.ts'
 
 interface Scheme {
   readonly importParams: RsaHashedImportParams | EcKeyImportParams | Algorithm
@@ -20,6 +21,7 @@ const SCHEMES: Record<SignatureScheme, Scheme> = {
   'rsa-pkcs1-sha384': pkcs1('SHA-384'),
   'rsa-pkcs1-sha512': pkcs1('SHA-512'),
   ed25519: { importParams: { name: 'Ed25519' }, verifyParams: { name: 'Ed25519' }, signatureSize: 64 },
+  'ml-dsa-65': { importParams: { name: 'ML-DSA-65' }, verifyParams: { name: 'ML-DSA-65' }, signatureSize: ML_DSA_65_SIGNATURE_SIZE },
 }
 
 function ecdsa(namedCurve: string, hash: string, signatureSize: number): Scheme {
@@ -44,6 +46,16 @@ function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
 /** WebCrypto has one-shot calls only. */
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   return parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(...parts)
+}
+
+/** With the browser's own ML-DSA where its WebCrypto has one, else in JavaScript. */
+async function importMlDsa(spki: Uint8Array): Promise<PublicKey> {
+  const publicKey = mlDsaPublicKey(spki)
+  try {
+    return { scheme: 'ml-dsa-65', handle: await subtle.importKey('spki', plain(spki), { name: 'ML-DSA-65' }, false, ['verify']) }
+  } catch {
+    return { scheme: 'ml-dsa-65', handle: await ScriptKey.import(publicKey) }
+  }
 }
 
 /** WebCrypto: browsers, Deno, workers. */
@@ -74,6 +86,7 @@ export const crypto: CryptoBackend = {
   },
 
   async importPublicKey(scheme, spki) {
+    if (scheme === 'ml-dsa-65') return importMlDsa(spki)
     if (!isCurveOf(scheme, spki)) throw new AttestError('CERTIFICATE_MALFORMED', `public key does not fit ${scheme}`)
     let handle: CryptoKey
     try {
@@ -89,6 +102,7 @@ export const crypto: CryptoBackend = {
   async verify(key, signature, data) {
     const { verifyParams, signatureSize } = SCHEMES[key.scheme]
     if (signatureSize !== undefined && signature.length !== signatureSize) return false
+    if (key.handle instanceof ScriptKey) return key.handle.verify(signature, data)
     return subtle.verify(verifyParams, key.handle as CryptoKey, plain(signature), plain(data))
   },
 

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import { crypto } from '#crypto'
 import { toBase64Url, utf8 } from '../bytes/bytes.ts'
+import { ML_DSA_65_PUBLIC_KEY_SIZE } from '../crypto/ml-dsa.ts'
 import { encodeCanonical } from '../formats/canonical-json.ts'
 import { blobField, bytesField } from './fields.ts'
 
@@ -36,14 +37,31 @@ export interface SigningKey {
   readonly x: string
 }
 
-export const signingKeySchema: z.ZodType<SigningKey> = z.strictObject({
-  crv: z.literal('Ed25519'),
-  kty: z.literal('OKP'),
-  x: bytesField(32),
+/** Members of an Ed25519 JWK, for schemas that add some. */
+export const signingKeyFields: {
+  readonly crv: z.ZodLiteral<'Ed25519'>
+  readonly kty: z.ZodLiteral<'OKP'>
+  readonly x: z.ZodType<string>
+} = { crv: z.literal('Ed25519'), kty: z.literal('OKP'), x: bytesField(32) }
+
+export const signingKeySchema: z.ZodType<SigningKey> = z.strictObject(signingKeyFields)
+
+/** ML-DSA-65 public key as a JWK (RFC 9964 section 3), nothing else in it. */
+export interface MlDsaKey {
+  readonly alg: 'ML-DSA-65'
+  readonly kty: 'AKP'
+  /** 1952 bytes, base64url. */
+  readonly pub: string
+}
+
+export const mlDsaKeySchema: z.ZodType<MlDsaKey> = z.strictObject({
+  alg: z.literal('ML-DSA-65'),
+  kty: z.literal('AKP'),
+  pub: bytesField(ML_DSA_65_PUBLIC_KEY_SIZE),
 })
 
-/** RFC 7638 thumbprint (SHA-256, base64url): how documents name a signer. */
-export async function thumbprint(key: SigningKey): Promise<string> {
-  const members = utf8(JSON.stringify({ crv: key.crv, kty: key.kty, x: key.x }))
-  return toBase64Url(await crypto.digest('SHA-256', members))
+/** RFC 7638 thumbprint (SHA-256, base64url; of an ML-DSA key: RFC 9964 section 6): how documents name a signer. */
+export async function thumbprint(key: SigningKey | MlDsaKey): Promise<string> {
+  const members = key.kty === 'OKP' ? { crv: key.crv, kty: key.kty, x: key.x } : { alg: key.alg, kty: key.kty, pub: key.pub }
+  return toBase64Url(await crypto.digest('SHA-256', utf8(JSON.stringify(members))))
 }

@@ -51,7 +51,7 @@ export async function checkEvidence(
 }
 
 function jobKeyChecks(doc: ReceiptDocuments, { binding }: ReceiptEvidence): readonly Check[] {
-  return isAgentSigned(doc) ? [same('binding.job-key', binding.sig.publicKey, doc.signers[0]?.key.x ?? null)] : []
+  return isAgentSigned(doc) ? [same('binding.job-key', binding.sig.publicKey, doc.signers.agent?.key.x ?? null)] : []
 }
 
 /** What the statement and the gateway's attestation result say of the evidence is what it proves. */

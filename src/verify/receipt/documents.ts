@@ -12,8 +12,9 @@ import { type Policy, parsePolicy } from '../documents/policy.ts'
 import { parseReceiptFile } from '../documents/receipt-file.ts'
 import { parseStatement, RECEIPT_TYP, type Statement } from '../documents/statement.ts'
 import { AttestError } from '../errors.ts'
-import { type JwsSigner, verifyFlattenedJws, verifyGeneralJws } from '../formats/jws.ts'
+import { verifyFlattenedJws, verifyGeneralJws } from '../formats/jws.ts'
 import { entryFromJson, type LoggedEntry } from '../tlog/entry.ts'
+import { type ReceiptSigners, receiptSigners } from './signers.ts'
 
 /** A document and the digest by which others name it. */
 export interface Named<T> {
@@ -38,7 +39,7 @@ export interface ReceiptDocuments {
   /** The General JWS as logged. */
   readonly receipt: Uint8Array
   readonly statement: Statement
-  readonly signers: readonly JwsSigner[]
+  readonly signers: ReceiptSigners
   readonly contract: Named<Contract> & { readonly signer: string }
   readonly grants: readonly SignedGrant[]
   readonly policies: readonly Named<Policy>[]
@@ -59,13 +60,13 @@ export interface ReceiptDocuments {
 export async function readReceiptFile(bytes: Uint8Array): Promise<ReceiptDocuments> {
   const file = parseReceiptFile(bytes)
   const receipt = fromBase64Url(file.receipt)
-  const { payload, signers } = await verifyGeneralJws(receipt, RECEIPT_TYP, 'receipt')
+  const jws = await verifyGeneralJws(receipt, RECEIPT_TYP, 'receipt')
   const grants = []
   for (const [i, text] of file.grants.entries()) grants.push(await readGrant(text, `grants[${i}]`))
   return {
     receipt,
-    statement: parseStatement(payload),
-    signers,
+    statement: parseStatement(jws.payload),
+    signers: receiptSigners(jws),
     contract: await readContract(file.contract),
     grants,
     policies: await Promise.all(file.policies.map((text) => readNamed(text, parsePolicy))),

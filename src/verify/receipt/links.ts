@@ -16,23 +16,23 @@ const OUTCOMES: Readonly<Record<ReceiptType, readonly OutcomeKind[]>> = {
   lost: ['lost'],
 }
 
-/** How many sign: the agent and the gateway; the gateway alone where no agent was left, or none there yet. */
+/** Who signs: the agent and the gateway; the gateway alone where no agent was left, or none there yet. Its ML-DSA key may sign any. */
 const SIGNERS: Readonly<Record<ReceiptType, readonly number[]>> = { execution: [2], refusal: [1, 2], lost: [1] }
 
 const GRADES = { docker: 'container', wasm: 'wasm-process' } as const
 
 /** True when an agent signed too: then its word counts, and so must its evidence. */
 export function isAgentSigned(doc: ReceiptDocuments): boolean {
-  return doc.signers.length === 2
+  return doc.signers.agent !== null
 }
 
 /**
  * True when an agent refused a release before it had verified it. It then repeats nothing of it under its key: no release,
  * no grants, no legal context, even where the log holds one.
  */
-export function isUnread({ statement, signers }: ReceiptDocuments): boolean {
-  const { type, release } = statement.predicate
-  return type === 'refusal' && signers.length === 2 && release === null
+export function isUnread(doc: ReceiptDocuments): boolean {
+  const { type, release } = doc.statement.predicate
+  return type === 'refusal' && isAgentSigned(doc) && release === null
 }
 
 /**
@@ -44,13 +44,14 @@ export function partChecks(doc: ReceiptDocuments): readonly Check[] {
   const { type, ...stated } = doc.statement.predicate
   const executed = type === 'execution'
   const attested = evidence !== null
+  const signatures = isAgentSigned(doc) ? 2 : 1
   const nonces = attested ? `one for each of ${doc.grants.length} grants` : 'none without evidence'
   return [
     check(
       'format.signatures',
-      SIGNERS[type].includes(doc.signers.length),
-      `${SIGNERS[type].join(' or ')} signatures`,
-      String(doc.signers.length),
+      SIGNERS[type].includes(signatures),
+      `${SIGNERS[type].join(' or ')} signatures of Ed25519`,
+      String(signatures),
     ),
     check('format.release', release !== null || type === 'refusal', 'a release before anything but a refusal', presence(release)),
     check(

@@ -1,6 +1,6 @@
 import { instantOf } from '../appraise/time-rules.ts'
 import type { LegalContext } from '../documents/header.ts'
-import { hpkeKeyDigest, thumbprint } from '../documents/keys.ts'
+import { hpkeKeyDigest, type MlDsaKey } from '../documents/keys.ts'
 import type { Predicate, ReceiptType } from '../documents/statement.ts'
 import type { ReceiptDocuments } from './documents.ts'
 import { RESULT_SUBJECT } from './links.ts'
@@ -19,6 +19,8 @@ export interface ReceiptSummary {
   readonly submitter: string
   readonly owners: readonly string[]
   readonly gateway: string
+  /** The ML-DSA-65 key that signed too; null: none did. Only a `trusted` one is known to be the gateway's. */
+  readonly mlDsa: { readonly signer: string; readonly trusted: boolean } | null
   readonly image: Predicate['image']
   readonly argv: readonly string[]
   readonly data: readonly { readonly name: string; readonly header: string; readonly root: string; readonly legal: LegalContext | null }[]
@@ -48,10 +50,11 @@ export async function summarize(
   doc: ReceiptDocuments,
   log: LogFacts,
   proven: { tee: string; measurement: string | null } | null,
+  trustedMlDsa: MlDsaKey | null,
 ): Promise<ReceiptSummary> {
   const { predicate, subject } = doc.statement
   const contract = doc.contract.value
-  const gateway = doc.signers.at(-1)
+  const { gateway, mlDsa } = doc.signers
   const [result] = subject
   return {
     type: predicate.type,
@@ -62,7 +65,8 @@ export async function summarize(
     purpose: contract.purpose,
     submitter: doc.contract.signer,
     owners: [...new Set(doc.grants.map((g) => g.signer))],
-    gateway: gateway === undefined ? 'none' : await thumbprint(gateway.key),
+    gateway: gateway.thumbprint,
+    mlDsa: mlDsa === null ? null : { signer: mlDsa.thumbprint, trusted: mlDsa.key.pub === trustedMlDsa?.pub },
     image: predicate.image,
     argv: contract.argv,
     data: contract.inputs.map((input) => ({ ...input, legal: doc.headers.find((h) => h.digest === input.header)?.value.legal ?? null })),

@@ -1,4 +1,5 @@
 import { listed } from '../appraise/check.ts'
+import { type MlDsaKey, thumbprint } from '../documents/keys.ts'
 import type { Policy } from '../documents/policy.ts'
 import type { TrustFile } from '../documents/trust.ts'
 import { isAuthority } from '../evidence/authority.ts'
@@ -25,7 +26,7 @@ export const TRUST_RULES: ReadonlySet<string> = new Set([
  */
 export function trustChecks(doc: ReceiptDocuments, trust: TrustFile | null): readonly Check[] {
   const gateways = (trust?.gateways ?? []).map((k) => k.x)
-  const gateway = doc.signers.at(-1)?.key.x ?? 'none'
+  const gateway = doc.signers.gateway.key.x
   const owners = [...new Set([...doc.grants.map((g) => g.signer), ...doc.headers.map((h) => h.value.owner)])]
   return [
     check('policy.trusted-gateway', gateways.includes(gateway), oneOf(gateways), gateway),
@@ -37,6 +38,23 @@ export function trustChecks(doc: ReceiptDocuments, trust: TrustFile | null): rea
     ),
     ...doc.policies.flatMap((p) => [logCheck(p.value, trust), ...witnessCheck(p.value, trust)]),
   ]
+}
+
+/** The ML-DSA key that the trust file names for the gateway of a receipt; null where it names none. */
+export function trustedMlDsa({ signers }: ReceiptDocuments, trust: TrustFile | null): MlDsaKey | null {
+  return trust?.gateways.find((g) => g.x === signers.gateway.key.x)?.mlDsa ?? null
+}
+
+/**
+ * A gateway whose ML-DSA key the trust file names signs with it: a receipt without, or with that of another key, is not this
+ * gateway's, whoever may have made or stripped it. Where trust names none, a third signature is no reason for anything.
+ */
+export async function mlDsaChecks({ signers }: ReceiptDocuments, wanted: MlDsaKey | null): Promise<readonly Check[]> {
+  if (wanted === null) return []
+  const { mlDsa } = signers
+  const got = mlDsa === null ? 'no such signature' : `one of ${mlDsa.thumbprint}`
+  const want = `an ML-DSA-65 signature of ${await thumbprint(wanted)}`
+  return [check('signature.gateway-ml-dsa', mlDsa?.key.pub === wanted.pub, want, got)]
 }
 
 function logCheck({ log }: Policy, trust: TrustFile | null): Check {

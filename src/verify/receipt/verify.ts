@@ -4,6 +4,7 @@ import { jobGrantChecks } from '../appraise/grant-rules.ts'
 import { intentChecks } from '../appraise/intent-rules.ts'
 import { contractTimeChecks, grantTimeChecks, intentTimeChecks } from '../appraise/time-rules.ts'
 import { fromBase64Url } from '../bytes/bytes.ts'
+import type { MlDsaKey } from '../documents/keys.ts'
 import type { TrustFile } from '../documents/trust.ts'
 import { type AttestError, ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { check } from '../evidence/check.ts'
@@ -14,7 +15,7 @@ import { type ReceiptDocuments, readReceiptFile } from './documents.ts'
 import { isAgentSigned, linkChecks, partChecks } from './links.ts'
 import { checkLog, type LogFacts } from './log.ts'
 import { type ReceiptSummary, summarize } from './summary.ts'
-import { logViews, simulatedRoots, TRUST_RULES, trustChecks, unknownSimulator } from './trust.ts'
+import { logViews, mlDsaChecks, simulatedRoots, TRUST_RULES, trustChecks, trustedMlDsa, unknownSimulator } from './trust.ts'
 
 /** `parsed` is what the receipt says; `claims` is the same once it is proven. */
 export type ReceiptVerdict = Verdict<ReceiptSummary, ReceiptSummary>
@@ -41,8 +42,10 @@ export async function verifyReceiptFile(bytes: Uint8Array, { trust }: { readonly
 async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): Promise<ReceiptVerdict> {
   const log = await checkLog(doc, logViews(doc, trust))
   const evidence = await evidenceFacts(doc, log, trust)
+  const mlDsa = trustedMlDsa(doc, trust)
   const checks = [
     check('signature.documents', true, 'every signed document verifies under the key it names', 'all verify'),
+    ...(await mlDsaChecks(doc, mlDsa)),
     ...partChecks(doc),
     ...linkChecks(doc),
     ...log.checks,
@@ -50,14 +53,28 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
     ...(doc.release === null ? [] : await releaseRules(doc, log)),
     ...trustChecks(doc, trust),
   ]
-  const summary = await summarize(doc, log, evidence.claims)
-  const verdict = conclude({ format: 'receipt', parsed: summary, claims: summary, checks, notChecked: notChecked(doc, evidence) }, [])
+  const summary = await summarize(doc, log, evidence.claims, mlDsa)
+  const verdict = conclude(
+    {
+      format: 'receipt',
+      parsed: summary,
+      claims: summary,
+      checks,
+      notChecked: [...notChecked(doc, evidence), ...unknownMlDsa(doc, mlDsa)],
+    },
+    [],
+  )
   return verdict.decision === 'accept' ? verdict : { ...verdict, error: errorOf(verdict.checks, verdict.error) }
 }
 
 /** A refusal by the gateway alone tells that it refused, not that it had to: evidence and rules are not appraised. */
 function notChecked(doc: ReceiptDocuments, { claims }: EvidenceFacts): readonly string[] {
   return [...(doc.evidence === null || claims !== null ? [] : ['evidence']), ...(doc.release === null ? ['grants', 'policies'] : [])]
+}
+
+/** A third signature by nobody whom the trust file names verified, and counts for nothing. */
+function unknownMlDsa({ signers }: ReceiptDocuments, trusted: MlDsaKey | null): readonly string[] {
+  return signers.mlDsa !== null && trusted === null ? [`signer of the ML-DSA-65 signature (unknown: ${signers.mlDsa.thumbprint})`] : []
 }
 
 async function evidenceFacts(doc: ReceiptDocuments, log: LogFacts, trust: TrustFile | null): Promise<EvidenceFacts> {

@@ -7,11 +7,15 @@ import { createSimulatedHost } from '../../../src/cli/folders/host-folder.ts'
 import { createIdentityFolder } from '../../../src/cli/folders/identity-folder.ts'
 import { createOwner } from '../../../src/cli/folders/owner-folder.ts'
 import { addTrust } from '../../../src/cli/folders/trust.ts'
+import { examineGateway, type Finding } from '../../../src/cli/gateway-doctor.ts'
 import { loadIdentity, loadOwner, loadTrustFile } from '../../../src/client/index.ts'
 import { loadConfig, loadKeys } from '../../../src/gateway/index.ts'
 import { createSimulatedTee, sevSnpTee } from '../../../src/sim/index.ts'
+import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
+import { testMlDsaKey } from '../../support/keys.ts'
 import { platform } from '../../support/receipt-builder.ts'
 
+const otherMlDsa = (await testMlDsaKey('other')).key
 const AT = new Date('2026-06-01T12:00:00Z')
 const root = mkdtempSync(join(tmpdir(), 'sealgate-test-'))
 const path = (...names: readonly string[]): string => join(root, ...names)
@@ -44,6 +48,7 @@ describe('folders', () => {
       'ca.key',
       'grant.key.json',
       'log.key.json',
+      'ml-dsa.key.json',
       'recipient.key.json',
       'signing.key.json',
       'sim-platform.json',
@@ -98,6 +103,28 @@ describe('folders', () => {
   })
 })
 
+describe('gateway doctor', () => {
+  const keysOf = async (folder: string): Promise<Finding | undefined> =>
+    (await examineGateway(folder, AT)).find(({ check }) => check === 'keys')
+
+  it('finds an ML-DSA key that is gone, or another than others trust', async () => {
+    const folder = path('gw-doctor')
+    await createGatewayFolder({ ...gateway, folder })
+    expect(await keysOf(folder)).toMatchObject({ outcome: 'ok' })
+    const problem = { outcome: 'problem', detail: expect.stringContaining('DOCUMENT_INVALID') }
+    writeFileSync(join(folder, 'ml-dsa.key.json'), JSON.stringify((await testMlDsaKey('other')).jwk))
+    expect(await keysOf(folder)).toMatchObject(problem)
+    writeFileSync(
+      join(folder, 'ml-dsa.key.json'),
+      JSON.stringify({ ...(await testMlDsaKey('other')).jwk, pub: loadKeys(path('gw')).mlDsa?.pub }),
+    )
+    expect(await keysOf(folder)).toMatchObject(problem)
+    rmSync(join(folder, 'ml-dsa.key.json'))
+    expect(await keysOf(folder)).toMatchObject(problem)
+    rmSync(folder, { recursive: true })
+  })
+})
+
 describe('trust add', () => {
   it('adds a simulated root to trust file and gateway once, and keeps what was there', async () => {
     const before = await loadTrustFile(path('gw/trust.json'))
@@ -108,6 +135,28 @@ describe('trust add', () => {
     expect(after).toEqual({ ...before, simulatedRoots: after.simulatedRoots })
     expect(after.simulatedRoots).toHaveLength(1)
     expect(loadConfig(path('gw')).simulatedRoots).toEqual(after.simulatedRoots)
+  })
+
+  it('names the ML-DSA key that receipts of the gateway must be signed by', async () => {
+    const { mlDsa } = loadKeys(path('gw'))
+    const [named] = (await loadTrustFile(path('gw/trust.json'))).gateways
+    expect(mlDsa).not.toBe(null)
+    expect(named?.mlDsa).toEqual({ alg: 'ML-DSA-65', kty: 'AKP', pub: mlDsa?.pub })
+    expect(readFileSync(path('gw/trust.json'), 'utf8')).not.toContain(mlDsa?.priv)
+  })
+
+  it('never takes the demand for an ML-DSA signature away, adds one, and refuses a second key', async () => {
+    const full = await loadTrustFile(path('gw/trust.json'))
+    const bare = { ...full, gateways: full.gateways.map(({ crv, kty, x }) => ({ crv, kty, x })) }
+    const other = { ...full, gateways: full.gateways.map((g) => ({ ...g, mlDsa: otherMlDsa })) }
+    for (const [name, trust] of Object.entries({ full, bare, other })) writeFileSync(path(`${name}.json`), encodeTrustFile(trust))
+    const from = (file: string) => ({ from: path(file), simulatedRoots: [], owners: [] })
+    await addTrust(path('full.json'), from('bare.json'))
+    expect((await loadTrustFile(path('full.json'))).gateways).toEqual(full.gateways)
+    await addTrust(path('bare.json'), from('full.json'))
+    expect((await loadTrustFile(path('bare.json'))).gateways).toEqual(full.gateways)
+    await expect(addTrust(path('full.json'), from('other.json'))).rejects.toEqual(expect.objectContaining({ code: 'DOCUMENT_INVALID' }))
+    expect((await loadTrustFile(path('full.json'))).gateways).toEqual(full.gateways)
   })
 
   it('merges another trust file', async () => {

@@ -7,7 +7,7 @@ import { GatewayChannel, type TlsIdentity } from '../../../src/rpc/index.ts'
 import { publicOf } from '../../../src/seal/jws.ts'
 import { toBase64Url } from '../../../src/verify/bytes/bytes.ts'
 import type { TrustFile } from '../../../src/verify/documents/trust.ts'
-import { gateway as gatewayKey, ORIGIN, ownerThumbprint, T0 } from '../../support/job-documents.ts'
+import { gateway as gatewayKey, gatewayMlDsa, ORIGIN, ownerThumbprint, T0 } from '../../support/job-documents.ts'
 import { testKey } from '../../support/keys.ts'
 import { type TestAuthority, testAuthority } from '../../support/pki.ts'
 import { platform } from '../../support/receipt-builder.ts'
@@ -37,6 +37,7 @@ export class TestGateway {
     write(GATEWAY_FILES.tlsCert, serverIdentity.cert)
     write(GATEWAY_FILES.ca, serverIdentity.ca)
     write(GATEWAY_FILES.signingKey, JSON.stringify(gatewayKey.jwk))
+    write(GATEWAY_FILES.mlDsaKey, JSON.stringify(gatewayMlDsa.jwk))
     write(GATEWAY_FILES.logKey, JSON.stringify({ ...testKey('log').jwk, origin: ORIGIN }))
     this.#limits = limits
     this.configure({})
@@ -113,7 +114,7 @@ export class TestGateway {
       type: 'sealgate/trust/v1',
       logs: [{ origin: ORIGIN, key: this.running.logKey }],
       witnesses: [],
-      gateways: [publicOf(gatewayKey.jwk)],
+      gateways: [{ ...publicOf(gatewayKey.jwk), mlDsa: gatewayMlDsa.key }],
       owners: [ownerThumbprint],
       simulatedRoots: [toBase64Url(platform.root.certificate)],
     }

@@ -135,6 +135,24 @@ describe('the files', () => {
     expect(verdict).toMatchObject({ decision: 'accept', claims: { simulated: true, releasedAt: strings('029-receipt-file').releasedAt } })
   })
 
+  it('027b-receipt-ml-dsa verifies with its third signature over the same statement', async () => {
+    const { typ, signers, mlDsa } = loadCase('027b-receipt-ml-dsa').expect as { typ: string; signers: string[]; mlDsa: string }
+    const verified = await verifyGeneralJws(read('027b-receipt-ml-dsa', 'jws.golden.json'), typ, 'receipt')
+    expect(verified.payload).toEqual(read('026-statement', 'payload.golden.json'))
+    expect(verified.signers.map((s) => s.thumbprint)).toEqual(signers)
+    expect(verified.mlDsa?.thumbprint).toBe(mlDsa)
+  })
+
+  it('029b-receipt-file-ml-dsa is accepted under both trust files, 029-receipt-file under the one without the key alone', async () => {
+    const [bare, demanding] = ['028-trust-file', '028b-trust-file-ml-dsa'].map((id) => parseTrustFile(read(id, 'trust.golden.json')))
+    const judge = async (id: string, trust = bare) => verifyReceiptFile(read(id, 'receipt.golden.json'), { trust: trust ?? null })
+    const { mlDsa: signer } = strings('029b-receipt-file-ml-dsa')
+    const claimed = (trusted: boolean) => ({ decision: 'accept', claims: { mlDsa: { signer, trusted } } })
+    expect(await judge('029b-receipt-file-ml-dsa', demanding)).toMatchObject(claimed(true))
+    expect(await judge('029b-receipt-file-ml-dsa', bare)).toMatchObject(claimed(false))
+    expect(await judge('029-receipt-file', demanding)).toMatchObject({ decision: 'reject', error: { code: 'RECEIPT_INCONSISTENT' } })
+  })
+
   it('tell other languages the same hash of the same bytes', async () => {
     const { sha256 } = strings('001-canonical-json')
     expect(toHex(await crypto.digest('SHA-256', read('001-canonical-json', 'value.golden.json')))).toBe(sha256)

@@ -30,6 +30,7 @@ import {
 import {
   digestOf,
   gateway,
+  gatewayMlDsa,
   jobKey,
   log,
   logKey,
@@ -45,7 +46,7 @@ import {
 } from '../../support/job-documents.ts'
 import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
-import { buildReceipt, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
+import { buildReceipt, mlDsaTrust, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
 import { everyRequirement } from '../../support/requirements.ts'
 
 /** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
@@ -72,7 +73,8 @@ async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
 export async function generate(): Promise<readonly Vector[]> {
   const receipt = await buildReceipt({ report: recordedReport })
   const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
-  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt)), await deviceVector(receipt)]
+  const mlDsaReceipt = await buildReceipt({ report: recordedReport, mlDsa: gatewayMlDsa })
+  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt, mlDsaReceipt)), await deviceVector(receipt)]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
@@ -103,6 +105,12 @@ async function keyVectors(): Promise<readonly Vector[]> {
       page: 'jws.md',
       expect: { thumbprint: await thumbprint(key), seed: owner.jwk.d },
       files: { 'jwk.golden.json': encodeCanonical({ ...key }) },
+    },
+    {
+      id: '002b-ml-dsa-key',
+      page: 'jws.md',
+      expect: { thumbprint: await thumbprint(gatewayMlDsa.key), seed: gatewayMlDsa.jwk.priv },
+      files: { 'jwk.golden.json': encodeCanonical({ ...gatewayMlDsa.key }) },
     },
     {
       id: '003-recipient-key',
@@ -255,8 +263,10 @@ async function logVectors(): Promise<readonly Vector[]> {
   ]
 }
 
-async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vector[]> {
+/** @param mlDsa - the same receipt, signed with ML-DSA too. */
+async function receiptVectors({ bytes, documents }: Built, mlDsa: Built): Promise<readonly Vector[]> {
   const trust = encodeTrustFile(sampleTrust)
+  const trustMlDsa = encodeTrustFile(mlDsaTrust)
   const jws = await issueGeneralJws(documents.statement, RECEIPT_TYP, [jobKey.jwk, gateway.jwk])
   return [
     await plain('026-statement', 'receipt.md', documents.statement),
@@ -267,10 +277,27 @@ async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vec
       files: { 'jws.golden.json': jws },
     },
     {
+      id: '027b-receipt-ml-dsa',
+      page: 'receipt.md',
+      expect: {
+        typ: RECEIPT_TYP,
+        signers: [await thumbprint(publicOf(jobKey.jwk)), await thumbprint(publicOf(gateway.jwk))],
+        mlDsa: await thumbprint(gatewayMlDsa.key),
+        sha256: toHex(await crypto.digest('SHA-256', fromBase64Url(mlDsa.file.receipt))),
+      },
+      files: { 'jws.golden.json': fromBase64Url(mlDsa.file.receipt) },
+    },
+    {
       id: '028-trust-file',
       page: 'trust-file.md',
       expect: { owners: [ownerThumbprint], sha256: toHex(await crypto.digest('SHA-256', trust)) },
       files: { 'trust.golden.json': trust },
+    },
+    {
+      id: '028b-trust-file-ml-dsa',
+      page: 'trust-file.md',
+      expect: { mlDsa: await thumbprint(gatewayMlDsa.key), sha256: toHex(await crypto.digest('SHA-256', trustMlDsa)) },
+      files: { 'trust.golden.json': trustMlDsa },
     },
     {
       id: '029-receipt-file',
@@ -282,6 +309,17 @@ async function receiptVectors({ bytes, documents }: Built): Promise<readonly Vec
         simulated: true,
       },
       files: { 'receipt.golden.json': bytes, 'trust.golden.json': trust },
+    },
+    {
+      id: '029b-receipt-file-ml-dsa',
+      page: 'receipt-file.md',
+      expect: {
+        decision: 'accept',
+        sha256: toHex(await crypto.digest('SHA-256', mlDsa.bytes)),
+        mlDsa: await thumbprint(gatewayMlDsa.key),
+        simulated: true,
+      },
+      files: { 'receipt.golden.json': mlDsa.bytes, 'trust.golden.json': trustMlDsa },
     },
   ]
 }

@@ -7,7 +7,7 @@ import { logHeadPath } from '../../../../src/gateway/config/config.ts'
 import { exposedKeyFiles, loadKeys } from '../../../../src/gateway/config/keys.ts'
 import { GATEWAY_FILES, loadConfig } from '../../../../src/gateway/index.ts'
 import { toBase64 } from '../../../../src/verify/bytes/bytes.ts'
-import { testKey } from '../../../support/keys.ts'
+import { testKey, testMlDsaKey } from '../../../support/keys.ts'
 import { platform } from '../../../support/receipt-builder.ts'
 
 let folder: string
@@ -79,6 +79,19 @@ describe('keys', () => {
     expect(loadKeys(folder)).toMatchObject({ signing, log, tls: { ca: 'PEM' } })
   })
 
+  it('of ML-DSA are read where there is a file of them, and may be missing', async () => {
+    expect(loadKeys(folder).mlDsa).toBe(null)
+    const { jwk } = await testMlDsaKey('gateway')
+    write(GATEWAY_FILES.mlDsaKey, JSON.stringify(jwk))
+    expect(loadKeys(folder).mlDsa).toEqual(jwk)
+    for (const bad of [{ ...jwk, alg: 'ML-DSA-44' }, { ...jwk, kid: 'a' }, { ...jwk, priv: jwk.priv.slice(4) }, signing]) {
+      write(GATEWAY_FILES.mlDsaKey, JSON.stringify(bad))
+      expect(() => loadKeys(folder)).toThrow(
+        expect.objectContaining({ code: 'DOCUMENT_INVALID', message: expect.not.stringContaining(jwk.priv) }),
+      )
+    }
+  })
+
   it('are refused when their halves do not match', () => {
     write(GATEWAY_FILES.signingKey, JSON.stringify({ ...signing, x: log.x }))
     expect(() => loadKeys(folder)).toThrow(expect.objectContaining({ code: 'DOCUMENT_INVALID' }))
@@ -102,7 +115,9 @@ describe('keys', () => {
   it('are named when others may read them', () => {
     expect(exposedKeyFiles(folder)).toEqual([])
     chmodSync(join(folder, GATEWAY_FILES.logKey), 0o644)
-    expect(exposedKeyFiles(folder)).toEqual([join(folder, GATEWAY_FILES.logKey)])
+    write(GATEWAY_FILES.mlDsaKey, '{}')
+    chmodSync(join(folder, GATEWAY_FILES.mlDsaKey), 0o640)
+    expect(exposedKeyFiles(folder)).toEqual([join(folder, GATEWAY_FILES.mlDsaKey), join(folder, GATEWAY_FILES.logKey)])
   })
 })
 

@@ -6,7 +6,7 @@ import { parseLeaf } from '../../../../src/verify/documents/leaf.ts'
 import { parseReceiptFile } from '../../../../src/verify/documents/receipt-file.ts'
 import type { Predicate } from '../../../../src/verify/documents/statement.ts'
 import { verifyReceiptFile } from '../../../../src/verify/receipt/index.ts'
-import { testBytes, testKey } from '../../../support/keys.ts'
+import { testBytes, testKey, testMlDsaKey } from '../../../support/keys.ts'
 import { FakeHost } from '../fake-host.ts'
 import { TestGateway, until } from '../fixture.ts'
 import { Scenario, toAttested, toReleased } from '../scenario.ts'
@@ -34,7 +34,7 @@ async function expectReceipt(type: string, ends: boolean): Promise<Predicate> {
   const file = await scenario.receipt()
   const verdict = await verifyReceiptFile(file, { trust: gateway.trust })
   expect(verdict.checks.filter((c) => c.outcome !== 'pass')).toEqual([])
-  expect(verdict.decision).toBe('accept')
+  expect(verdict).toMatchObject({ decision: 'accept', claims: { mlDsa: { trusted: true } } })
   const { log, receipt } = parseReceiptFile(file)
   const leaf = parseLeaf(fromBase64Url(log.ending.leaf))
   expect({ type: leaf.type, ends: leaf.ends !== null }).toEqual({ type, ends })
@@ -290,6 +290,13 @@ describe('an outcome is refused', () => {
   it('when another key than the job key signed it', async () => {
     await host.outcome(scenario.jobId, await statement({}), '', testKey('mallory'))
     expect(await host.ended()).toMatchObject({ code: 'RECEIPT_INCONSISTENT' })
+  })
+
+  it('when it brings an ML-DSA signature of its own, in the place of the gateway', async () => {
+    const own = await issueGeneralJws(await statement({}), 'sealgate-receipt-v1+jws', [testKey('job').jwk], await testMlDsaKey('mallory'))
+    host.send({ jobOutcome: { jobId: scenario.jobId, receiptJws: own, resultBlobId: '' } })
+    expect(await host.ended()).toMatchObject({ code: 'RECEIPT_INCONSISTENT' })
+    expect(await scenario.state()).toBe('released')
   })
 
   it('when one byte was changed after the signature', async () => {

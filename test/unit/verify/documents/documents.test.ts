@@ -17,7 +17,7 @@ import { encodeCanonical, type Json } from '../../../../src/verify/formats/canon
 import { kemKey, samplePolicy } from '../../../support/job-documents.ts'
 import { testBytes } from '../../../support/keys.ts'
 import { outcomeOf } from '../../../support/outcome.ts'
-import { buildReceipt, sampleTrust } from '../../../support/receipt-builder.ts'
+import { buildReceipt, mlDsaTrust, sampleTrust } from '../../../support/receipt-builder.ts'
 
 const { documents, file, bytes } = await buildReceipt()
 const b64 = (label: string, size: number): string => toBase64Url(testBytes(label, size))
@@ -190,6 +190,32 @@ describe('values with one spelling', () => {
 
   it('accept the sample itself', async () => {
     expect(await read({})).toBe('accepted')
+  })
+})
+
+describe('trust files', () => {
+  const read = (gateways: Json) => outcomeOf(() => parseTrustFile(encodeCanonical({ ...(trust as Record<string, Json>), gateways })))
+  const trust = JSON.parse(fromUtf8(encodeTrustFile(mlDsaTrust))) as { gateways: [Record<string, Json>] }
+  const [gateway] = trust.gateways
+  const mlDsa = gateway.mlDsa as Record<string, Json>
+  const { mlDsa: _, ...bare } = gateway
+
+  it('name a gateway with an ML-DSA key or without, written back byte for byte', async () => {
+    expect(encodeTrustFile(parseTrustFile(encodeTrustFile(mlDsaTrust)))).toEqual(encodeTrustFile(mlDsaTrust))
+    expect(await read([bare])).toBe('accepted')
+  })
+
+  it.each<[string, Json]>([
+    ['one gateway twice, of which the weaker entry might count', [gateway, bare]],
+    ['one gateway twice, the same', [gateway, gateway]],
+    ['null for an ML-DSA key', [{ ...gateway, mlDsa: null }]],
+    ['another parameter set', [{ ...gateway, mlDsa: { ...mlDsa, alg: 'ML-DSA-44' } }]],
+    ['another key type', [{ ...gateway, mlDsa: { ...mlDsa, kty: 'OKP' } }]],
+    ['a key that is too short', [{ ...gateway, mlDsa: { ...mlDsa, pub: 'AAAA' } }]],
+    ['a private key', [{ ...gateway, mlDsa: { ...mlDsa, priv: 'A'.repeat(43) } }]],
+    ['an ML-DSA key alone', [mlDsa]],
+  ])('refuse %s', async (_name, gateways) => {
+    expect(await read(gateways)).toBe('DOCUMENT_INVALID')
   })
 })
 
