@@ -133,9 +133,11 @@ async function hasMlDsaInPage(): Promise<boolean> {
 
 /** Runs in the page. */
 function loseMlDsaInPage(): void {
-  const { importKey } = SubtleCrypto.prototype
-  SubtleCrypto.prototype.importKey = function (this: SubtleCrypto, ...[format, data, algorithm, ...rest]: unknown[]) {
-    if ((algorithm as { name?: string }).name === 'ML-DSA-65') return Promise.reject(new DOMException('', 'NotSupportedError'))
-    return (importKey as (...args: unknown[]) => Promise<CryptoKey>).call(this, format, data, algorithm, ...rest)
-  } as SubtleCrypto['importKey']
+  const { subtle } = crypto
+  const importKey = subtle.importKey.bind(subtle) as (...args: readonly unknown[]) => Promise<CryptoKey>
+  const poorer = (...args: readonly unknown[]): Promise<CryptoKey> =>
+    (args[2] as { readonly name?: string }).name === 'ML-DSA-65'
+      ? Promise.reject(new DOMException('', 'NotSupportedError'))
+      : importKey(...args)
+  Object.defineProperty(subtle, 'importKey', { value: poorer })
 }
