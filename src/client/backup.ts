@@ -138,7 +138,7 @@ function readEnvelope(bytes: Uint8Array): FlattenedJWE {
 }
 
 /** Counters that must not go back stay out: whoever restores them would forget what they had promised. */
-const NEVER: readonly string[] = ['log-memory.json', 'state.json']
+const NEVER: readonly string[] = ['log-memory.json', 'log.head', 'state.json']
 
 async function filesIn(folder: string, below: string): Promise<readonly string[]> {
   try {

@@ -36,7 +36,7 @@ beforeAll(async () => {
   await keyring.putGrant('A'.repeat(43), new Secret(random(32)), 3)
   writeFileSync(join(owner, 'trust.json'), `{"note":"${CANARY}"}`)
   chmodSync(join(owner, 'trust.json'), 0o644)
-  writeFileSync(join(owner, 'log-memory.json'), '{}')
+  for (const name of ['log-memory.json', 'log.head', 'state.json']) writeFileSync(join(owner, name), '{}')
   writeFileSync(join(owner, '.half.part'), 'x')
   mkdirSync(join(owner, 'data'))
   writeFileSync(join(owner, 'data', 'gateway.db'), 'x')
