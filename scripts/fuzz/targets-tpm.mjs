@@ -80,7 +80,7 @@ export const tpmTargets = [
     name: 'tpm-signature',
     async open({ load }) {
       const { parseSignature, signatureBytes } = await load('verify/evidence/tpm/signature.js')
-      const run = (input) => signatureBytes(parseSignature(input), 'p256')
+      const run = (input) => signatureBytes(parseSignature(input), 'P-256')
       return { seeds: [signer().signature(attest()), bytes(u16(0x14), u16(11), sized(Buffer.alloc(256, 5)))], run }
     },
   },
