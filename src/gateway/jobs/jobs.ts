@@ -39,13 +39,14 @@ export class Jobs {
   /** Takes up the jobs of an earlier run. */
   async resume(): Promise<void> {
     await this.#core.resume()
-    await this.revocations.resume()
+    this.revocations.resume()
     this.#late.poke()
     this.#placer.poke()
   }
 
   async close(): Promise<void> {
     this.#core.close()
+    await this.revocations.close()
     await this.#placer.close()
     await this.#late.close()
   }

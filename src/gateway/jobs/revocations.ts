@@ -12,6 +12,7 @@ import { isBeforeRelease, UNFINISHED, WITH_KEYS } from './states.ts'
  */
 export class Revocations {
   readonly #core: JobCore
+  #resumed: Promise<void> = Promise.resolve()
 
   constructor(core: JobCore) {
     this.#core = core
@@ -31,15 +32,28 @@ export class Revocations {
     return revocation
   }
 
-  /** Finishes what a crash may have cut: the revocations are there, their jobs may be too. */
-  async resume(): Promise<void> {
+  /**
+   * Finishes, soon, what a crash may have cut: the revocations are there, their jobs may be too. Nobody has to wait for it, nor
+   * for the witnesses that it may have to ask.
+   */
+  resume(): void {
+    this.#resumed = this.#resume().catch((error: unknown) => {
+      this.#core.means.logger.error({ err: error }, 'jobs under revoked grants could not be looked for')
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#resumed
+  }
+
+  async #resume(): Promise<void> {
     const { db } = this.#core.means
     const revoked = db
       .selectFrom('jobs')
       .innerJoin('job_grants', 'job_grants.job_id', 'jobs.job_id')
       .innerJoin('revocations', 'revocations.grant_digest', 'job_grants.grant_digest')
     const rows = await revoked.select('jobs.job_id').distinct().where('jobs.state', 'in', UNFINISHED).execute()
-    for (const { job_id } of rows) await this.#enforce(job_id)
+    await Promise.all(rows.map(({ job_id }) => this.#enforce(job_id)))
   }
 
   /** Tells the host of a job to stop it, also again, where the owner of one of its grants has asked for that. */

@@ -219,6 +219,7 @@ describe('a revocation', () => {
     store.faults.arm('after')
     await expect(scenario.revoke()).rejects.toMatchObject({ code: 'INTERNAL' })
     await gateway.restart()
+    await becomes('refused')
     await expectRefused()
   })
 })
