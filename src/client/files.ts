@@ -120,3 +120,15 @@ async function writeDurably(path: string, data: Uint8Array | string, mode: numbe
   // The mode given to open is cut by the umask, which may also take what a shared file needs.
   await chmod(path, mode)
 }
+
+/** Makes the names of a folder's files durable, as syncing a file does its content. */
+export async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } catch (cause) {
+    throw fileError(cause, path)
+  } finally {
+    await handle.close()
+  }
+}

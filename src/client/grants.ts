@@ -75,6 +75,7 @@ export interface OwnGrant {
   readonly grant: Grant
   readonly jws: Uint8Array
   readonly policy: Uint8Array
+  /** Taken back: here, or so says the gateway. */
   readonly revoked: boolean
 }
 
@@ -90,13 +91,32 @@ export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<
   if ((await digestOf(remote.policy)) !== grant.policy) {
     throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another policy than the grant names', { at: 'grant.policy' })
   }
-  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked: remote.revoked }
+  // A gateway may hide a revocation; what was taken back here needs nobody's word.
+  const revoked = remote.revoked || (await owner.keyring.isRevoked(digest))
+  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked }
 }
 
-/** Takes a grant back. Effective at the next release. @param now - Seconds since the epoch. */
-export async function revokeGrant(client: Client, owner: Owner, grantId: string, now: number): Promise<void> {
-  const revocation = encodeRevocation({ v: 1, grant: grantId, revokedAt: instantOf(now) })
-  await client.revokeGrant(await issueFlattenedJws(revocation, REVOCATION_TYP, owner.grantKey))
+/**
+ * Takes a grant back as far as this owner's client goes: from now on it makes no release intent under it and seals no key,
+ * whatever a gateway says. Durable when it returns.
+ * @param stopJobs - Whether the gateway is to stop jobs that have their keys already.
+ * @param now - Seconds since the epoch.
+ * @returns the signed revocation, for the gateway: {@link Client.revokeGrant}.
+ */
+export async function revokeGrant(owner: Owner, grantId: string, stopJobs: boolean, now: number): Promise<Uint8Array> {
+  const revocation = encodeRevocation({ v: 1, grant: grantId, revokedAt: instantOf(now), stopJobs })
+  const jws = await issueFlattenedJws(revocation, REVOCATION_TYP, owner.grantKey)
+  await owner.keyring.putRevocation(grantId, jws)
+  return jws
+}
+
+/** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here. */
+export async function refuseRevoked(owner: Owner, grantIds: readonly string[]): Promise<void> {
+  for (const grantId of grantIds) if (await owner.keyring.isRevoked(grantId)) throw revokedError(grantId)
+}
+
+export function revokedError(grantId: string): AttestError {
+  return new AttestError('GRANT_DENIED', `you have revoked grant ${grantId}`, { at: 'grants' })
 }
 
 /** base64url SHA-256. */

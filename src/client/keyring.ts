@@ -6,7 +6,7 @@ import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import { blobField, countField, encodeDocument, parseDocument, sha256Field } from '../verify/documents/fields.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from '../verify/documents/keys.ts'
 import { AttestError } from '../verify/errors.ts'
-import { fileError, makeFolder, PRIVATE, readBytesIfThere, replaceFile, writeNew } from './files.ts'
+import { exists, fileError, makeFolder, PRIVATE, readBytesIfThere, replaceFile, syncFolder, writeNew } from './files.ts'
 import { MAX_FILE_SIZE } from './folder.ts'
 
 interface WrappedJson {
@@ -37,6 +37,13 @@ interface GrantFile {
   readonly wrapped: WrappedJson
 }
 
+interface RevocationFile {
+  readonly v: 1
+  readonly type: 'sealgate/keyring-revocation/v1'
+  /** The signed revocation, as it goes to gateways. */
+  readonly jws: string
+}
+
 const wrappedSchema = z.strictObject({ suite: hpkeSuiteField, enc: blobField(2048), ciphertext: blobField(256) })
 const datasetSchema: z.ZodType<DatasetFile> = z.strictObject({
   v: z.literal(1),
@@ -53,6 +60,12 @@ const grantSchema: z.ZodType<GrantFile> = z.strictObject({
   nextSlot: countField(1_000_000),
   uses: countField(1_000_000),
   wrapped: wrappedSchema,
+})
+
+const revocationSchema: z.ZodType<RevocationFile> = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('sealgate/keyring-revocation/v1'),
+  jws: blobField(4096),
 })
 
 /** The wrapped use key is bound to the grant's digest, as a dataset's key is to its header's. */
@@ -136,6 +149,23 @@ export class Keyring {
     if (nextSlot > file.nextSlot) await replaceFile(this.#grantPath(digest), encodeGrantFile({ ...file, nextSlot }), PRIVATE)
   }
 
+  /**
+   * Remembers that a grant was taken back, with or without a word of its gateway. Durable when it returns; a crash before costs
+   * the owner this one call. There is no way back.
+   */
+  async putRevocation(digest: string, jws: Uint8Array): Promise<void> {
+    const path = this.#revocationPath(digest)
+    await makeFolder(this.#folder)
+    const file = { v: 1, type: 'sealgate/keyring-revocation/v1', jws: toBase64Url(jws) } as const
+    await replaceFile(path, encodeDocument('keyring', revocationSchema, file), PRIVATE)
+    await syncFolder(this.#folder)
+  }
+
+  /** Whether a grant was taken back here. That the file is there says so, whatever has become of its content. */
+  async isRevoked(digest: string): Promise<boolean> {
+    return exists(this.#revocationPath(digest))
+  }
+
   async #readDataset(digest: string): Promise<DatasetFile> {
     const bytes = await readBytesIfThere(this.#datasetPath(digest), MAX_FILE_SIZE)
     if (bytes === null) throw new AttestError('NOT_FOUND', `the keyring ${this.#folder} holds no key of dataset ${digest}`)
@@ -160,6 +190,10 @@ export class Keyring {
 
   #datasetPath(digest: string): string {
     return join(this.#folder, `dataset-${checkDigest(digest)}.json`)
+  }
+
+  #revocationPath(digest: string): string {
+    return join(this.#folder, `revoked-${checkDigest(digest)}.json`)
   }
 
   #grantPath(digest: string): string {

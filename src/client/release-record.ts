@@ -1,9 +1,9 @@
-import { open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { countField, encodeDocument, sha256Field } from '../verify/documents/fields.ts'
 import { AttestError } from '../verify/errors.ts'
-import { fileError, makeFolder, PRIVATE, writeNew } from './files.ts'
+import { fileError, makeFolder, PRIVATE, syncFolder, writeNew } from './files.ts'
 
 /** A release that this client is about to have logged. */
 export interface MadeRelease {
@@ -68,16 +68,5 @@ export class ReleaseRecord {
     const name = `${commitment}.json`
     if (!NAME.test(name)) throw new AttestError('USAGE', `"${commitment}" is not the commitment of an entry`)
     return join(this.#folder, name)
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } catch (cause) {
-    throw fileError(cause, path)
-  } finally {
-    await handle.close()
   }
 }

@@ -127,7 +127,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const calls = new Calls(logger)
   addService(grpc, AttestationService, attestationService(appraiser, ofHosts), calls)
   addService(grpc, DatasetService, datasetService(db, uploads, access), calls)
-  addService(grpc, GrantService, grantService(grants), calls)
+  addService(grpc, GrantService, grantService(grants, jobs.revocations), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
   addService(grpc, JobService, jobService(db, jobs), calls)
   addService(grpc, LogService, logService(log, witnessed), calls)

@@ -175,6 +175,23 @@ describe('jobs and grants', () => {
     await expect(world.runJob({ grants: [grantId] })).rejects.toMatchObject({ code: expect.stringMatching(/^GRANT_/) })
   })
 
+  it('a revocation counts here also when no gateway hears of it', async () => {
+    const { grantId } = await json<{ grantId: string }>(
+      ...['grant', 'create', ...alice(), '--dataset', world.dataset, '--image', 'tabular-inference'],
+      ...['--purpose', 'https://w3id.org/dpv#AcademicResearch', '--uses', '5', '--expires', '1h'],
+    )
+    await world.gateway.stop()
+    const told = await ask('grant', 'revoke', grantId, '--stop-jobs', ...alice())
+    expect(told.exitCode).not.toBe(0)
+    expect(told.stderr).toContain('Remembered here')
+    await world.gateway.start()
+    await world.attested()
+    await expect(world.runJob({ grants: [grantId] })).rejects.toMatchObject({ code: 'GRANT_DENIED' })
+    const { grants } = await json<{ grants: readonly { grantId: string; revoked: boolean }[] }>('grant', 'list', ...alice())
+    expect(grants.find((g) => g.grantId === grantId)).toMatchObject({ revoked: true })
+    expect(await json('grant', 'revoke', grantId, ...alice())).toEqual({ grantId, revoked: true, stopJobs: false })
+  })
+
   it('a spent grant is refused', async () => {
     const { grantId } = await json<{ grantId: string }>(
       ...['grant', 'create', ...alice(), '--dataset', world.dataset, '--image', 'tabular-inference'],

@@ -22,6 +22,10 @@ interface CreateOptions extends FolderOptions {
   readonly agreement?: string
 }
 
+interface RevokeOptions extends FolderOptions {
+  readonly stopJobs: boolean
+}
+
 export function register(program: Command): void {
   const grant = program.command('grant').description('grants: what may be done with your datasets')
   grant
@@ -58,10 +62,11 @@ export function register(program: Command): void {
     .command('revoke')
     .description('take a grant back, from the next release on')
     .argument('<grant>', 'id of the grant')
+    .option('--stop-jobs', 'also stop jobs that have their keys already', false)
     .addOption(folderOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples('sealgate grant revoke <id> --folder alice'))
-    .action(action<FolderOptions, [string]>(revoke))
+    .addHelpText('after', examples('sealgate grant revoke <id> --folder alice', 'sealgate grant revoke <id> --stop-jobs --folder alice'))
+    .action(action<RevokeOptions, [string]>(revoke))
 }
 
 async function create({ output }: Context, options: CreateOptions): Promise<void> {
@@ -121,10 +126,14 @@ async function list({ output, signal }: Context, { folder }: FolderOptions): Pro
   output.answer({ grants }, rows.length === 0 ? ['No grants.'] : table([['GRANT', 'USES LEFT', 'EXPIRES', 'STATE'], ...rows]))
 }
 
-async function revoke({ output }: Context, { folder }: FolderOptions, grantId: string): Promise<void> {
-  const { revokeGrant } = await import('../../client/index.ts')
-  const { withSession } = await import('../session.ts')
+async function revoke({ output }: Context, { folder, stopJobs }: RevokeOptions, grantId: string): Promise<void> {
+  const { loadOwner, revokeGrant } = await import('../../client/index.ts')
+  const { withClient } = await import('../session.ts')
   const { unixSeconds } = await import('../../verify/appraise/index.ts')
-  await withSession(folder, ({ client, owner }) => revokeGrant(client, owner, grantId, unixSeconds(new Date())))
-  output.answer({ grantId, revoked: true }, [`Grant ${grantId} is revoked; jobs whose keys were released before go on.`])
+  // Before a gateway is asked: one that does not answer, or lies, changes nothing about what this client does from now on.
+  const jws = await revokeGrant(await loadOwner(folder), grantId, stopJobs, unixSeconds(new Date()))
+  output.line('Remembered here: this folder releases no key under the grant any more. Telling the gateway.')
+  await withClient(folder, (client) => client.revokeGrant(jws))
+  const rest = stopJobs ? 'jobs that have their keys are told to stop' : 'jobs that have their keys go on (--stop-jobs stops them)'
+  output.answer({ grantId, revoked: true, stopJobs }, [`Grant ${grantId} is revoked; ${rest}.`])
 }

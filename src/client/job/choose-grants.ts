@@ -2,7 +2,7 @@ import { unixSeconds } from '../../verify/appraise/index.ts'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
-import { checkOwnGrant, type OwnGrant } from '../grants.ts'
+import { checkOwnGrant, type OwnGrant, revokedError } from '../grants.ts'
 import type { Owner } from '../owner.ts'
 
 /** What a job needs of a grant, as far as it matters for finding one. */
@@ -18,11 +18,13 @@ export interface GrantNeed {
 /**
  * The grants for a job, sorted by digest: those that the caller names, else the one own grant that fits and lives longest.
  * Whether they allow the job in full is decided by the grant rules, here and at the gateway and in the enclave.
- * @throws AttestError `GRANT_DENIED` when none fits, and the errors of {@link checkOwnGrant}.
+ * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, and the errors of {@link checkOwnGrant}.
  */
 export async function chooseGrants(client: Client, owner: Owner, named: readonly string[], need: GrantNeed): Promise<readonly OwnGrant[]> {
   if (named.length > 0) {
     const grants = await Promise.all([...new Set(named)].map(async (id) => checkOwnGrant(owner, await client.getGrant(id))))
+    const revoked = grants.find((g) => g.revoked)
+    if (revoked !== undefined) throw revokedError(revoked.grantId)
     return grants.sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
   }
   const kept = new Set(await owner.keyring.grants())

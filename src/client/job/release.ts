@@ -9,7 +9,7 @@ import { AttestError } from '../../verify/errors.ts'
 import { type VerifiedEntry, verifyCheckpoint, verifyEntry } from '../../verify/tlog/index.ts'
 import { accepts } from '../../verify/verdict.ts'
 import type { Client, SealedKeyMessage } from '../client.ts'
-import type { OwnGrant } from '../grants.ts'
+import { type OwnGrant, refuseRevoked } from '../grants.ts'
 import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
 import { untilWitnessed } from '../patience.ts'
@@ -44,11 +44,12 @@ const ENDING_MARGIN_SECONDS = 15 * 60
 /**
  * Signs the release intent and has it logged, then verifies the entry: leaf, inclusion and checkpoint under the log that
  * each policy names, and that this log shows the history seen before. No key has been touched when this fails.
- * @throws AttestError `GRANT_USED` when every slot of a grant is spent; `LOG_*` for an entry that is not there.
+ * @throws AttestError `GRANT_DENIED` for a grant that was revoked here; `GRANT_USED` when every slot of a grant is spent; `LOG_*` for an entry that is not there.
  */
 export async function logIntent(plan: ReleasePlan): Promise<LoggedIntent> {
   for (let attempt = 0; ; attempt++) {
     const salt = random(32)
+    await refuseRevoked(plan.owner, grantIdsOf(plan))
     const intent = await makeIntent(plan, attempt)
     const intentJws = await issueFlattenedJws(encodeIntent(intent), INTENT_TYP, plan.owner.grantKey)
     const slots = intent.slots.map(({ grant, k }) => ({ grant, k }))
@@ -115,11 +116,13 @@ async function checkEntry(plan: ReleasePlan, intent: ReleaseIntent, entry: Entry
 /**
  * Seals each dataset's key to the enclave and hands the sealed keys over. Only to be called with an entry that
  * {@link logIntent} verified.
+ * @throws AttestError `GRANT_DENIED` for a grant that was revoked here meanwhile.
  */
 export async function releaseKeys(plan: ReleasePlan, logged: LoggedIntent): Promise<void> {
   const keys: SealedKeyMessage[] = []
   const useKeys = new Map<string, Secret>()
   try {
+    await refuseRevoked(plan.owner, grantIdsOf(plan))
     for (const { grantId } of plan.grants) useKeys.set(grantId, (await plan.owner.keyring.grant(grantId)).useKey)
     for (const dataset of new Set(logged.intent.datasets)) {
       const dek = await plan.owner.keyring.datasetKey(dataset)
@@ -130,7 +133,13 @@ export async function releaseKeys(plan: ReleasePlan, logged: LoggedIntent): Prom
   } finally {
     for (const key of useKeys.values()) key.wipe()
   }
+  // Again: another process of this owner may have revoked while keys were sealed.
+  await refuseRevoked(plan.owner, grantIdsOf(plan))
   await plan.client.releaseKeys(plan.contract.jobId, logged.entry.leafHash, keys, optionsOf(plan))
+}
+
+function grantIdsOf({ grants }: ReleasePlan): readonly string[] {
+  return grants.map((g) => g.grantId)
 }
 
 function optionsOf({ signal }: ReleasePlan): { readonly signal?: AbortSignal } {

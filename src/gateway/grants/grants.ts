@@ -2,17 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { crypto } from '#crypto'
 import type { SignedGrant } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { GRANT_TYP, parseGrant, parseRevocation, REVOCATION_TYP } from '../../verify/documents/grant.ts'
+import { GRANT_TYP, parseGrant, parseRevocation, REVOCATION_TYP, type Revocation } from '../../verify/documents/grant.ts'
 import { parseHeader } from '../../verify/documents/header.ts'
 import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import type { Clock } from '../clock.ts'
+import { KeyedLock } from '../keyed-lock.ts'
 import type { TransparencyLog } from '../log/index.ts'
 import type { Caller } from '../server/caller.ts'
-import type { Database } from '../store/open-store.ts'
+import type { Database, Tx } from '../store/open-store.ts'
 import { type GrantRow, LIST_LIMIT } from '../store/tables.ts'
+import { refuseRevoked, revokedAmong } from './revoked.ts'
 
 /** A grant as kept: signature, digest and policy were checked again when it was read. */
 export interface StoredGrant extends SignedGrant {
@@ -27,6 +29,8 @@ export class Grants {
   readonly #db: Database
   readonly #log: TransparencyLog
   readonly #clock: Clock
+  /** Two revocations of one grant go one after the other. */
+  readonly #locks = new KeyedLock()
 
   constructor(db: Database, log: TransparencyLog, clock: Clock) {
     this.#db = db
@@ -75,31 +79,71 @@ export class Grants {
   }
 
   /** Which of these grants their owner has taken back. */
-  async revoked(digests: readonly string[]): Promise<ReadonlySet<string>> {
-    const rows = await this.#db.selectFrom('revocations').select('grant_digest').where('grant_digest', 'in', digests).execute()
-    return new Set(rows.map((row) => row.grant_digest))
+  revoked(digests: readonly string[]): Promise<ReadonlySet<string>> {
+    return revokedAmong(this.#db, digests)
+  }
+
+  /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back. */
+  refuseRevoked(grants: readonly StoredGrant[]): Promise<void> {
+    return refuseRevoked(
+      this.#db,
+      grants.map((g) => g.digest),
+    )
+  }
+
+  /** Of which of these grants their owner has asked that running jobs stop. */
+  async stopping(grants: readonly StoredGrant[]): Promise<ReadonlySet<string>> {
+    const digests = grants.map((g) => g.digest)
+    const rows = await this.#db.selectFrom('revocations').selectAll().where('grant_digest', 'in', digests).execute()
+    const stopping = new Set<string>()
+    for (const { grant_digest, jws } of rows) {
+      const { payload, signers } = await verifyFlattenedJws(jws, REVOCATION_TYP, 'revocation')
+      const { grant, stopJobs } = parseRevocation(payload)
+      const owner = grants.find((g) => g.digest === grant_digest)?.signer
+      if (grant !== grant_digest || signers[0]?.thumbprint !== owner) {
+        throw new AttestError('LOG_CORRUPT', 'a stored revocation is not the one of its grant', { at: 'store.revocations' })
+      }
+      if (stopJobs) stopping.add(grant)
+    }
+    return stopping
   }
 
   /**
-   * Takes a grant back, in the log and for every release from now on. Whoever brings the owner's signature may.
+   * Takes a grant back, in the log and for every release from now on. Whoever brings the owner's signature may. Repeating it is
+   * harmless.
+   * @returns what was revoked.
    * @throws AttestError `SIGNATURE_INVALID`, `NOT_FOUND`, `GRANT_DENIED` when somebody else than the owner signed.
    */
-  async revoke(jws: Uint8Array): Promise<void> {
+  async revoke(jws: Uint8Array): Promise<Revocation> {
     const { payload, signers } = await verifyFlattenedJws(jws, REVOCATION_TYP, 'revocation')
-    const { grant: digest } = parseRevocation(payload)
-    const grant = await this.load(digest)
+    const revocation = parseRevocation(payload)
+    const grant = await this.load(revocation.grant)
     if (signers[0]?.thumbprint !== grant.signer)
       throw new AttestError('GRANT_DENIED', 'only its owner revokes a grant', { at: 'revocation.signer' })
-    if ((await this.revoked([digest])).has(digest)) return
+    await this.#locks.run(grant.digest, () => this.#keep(grant, revocation, jws))
+    return revocation
+  }
+
+  /** A second revocation counts where it asks for more than the first: that running jobs stop. */
+  async #keep(grant: StoredGrant, { stopJobs }: Revocation, jws: Uint8Array): Promise<void> {
+    const { digest } = grant
+    const isRevoked = (await this.revoked([digest])).has(digest)
+    if (isRevoked && (!stopJobs || (await this.stopping([grant])).has(digest))) return
     const salt = new Uint8Array(randomBytes(32))
     const leaf = { v: 1, type: 'revocation', commitment: await commitmentOf(salt, jws), tags: [], ends: null, deadline: null } as const
-    // Durable when it returns: the log entry and the revocation, together. A crash before costs the owner this one call.
+    // Durable when it returns: the log entry, the revocation, and that no sealed keys are kept for its jobs any more, together.
+    // A crash before costs the owner this one call.
     await this.#log.append({
       leaf,
       salt,
       opening: jws,
       also: async (tx) => {
-        await tx.insertInto('revocations').values({ grant_digest: digest, jws, created_at: this.#clock.now() }).execute()
+        await tx
+          .insertInto('revocations')
+          .values({ grant_digest: digest, jws, created_at: this.#clock.now() })
+          .onConflict((conflict) => conflict.column('grant_digest').doUpdateSet({ jws }))
+          .execute()
+        await dropSealedKeys(tx, digest)
       },
     })
   }
@@ -120,6 +164,11 @@ export class Grants {
       }
     }
   }
+}
+
+async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
+  const under = tx.selectFrom('job_grants').select('job_id').where('grant_digest', '=', digest)
+  await tx.updateTable('jobs').set({ sealed_keys: null }).where('job_id', 'in', under).where('sealed_keys', 'is not', null).execute()
 }
 
 /** @throws AttestError as {@link Grants.put}. */

@@ -93,10 +93,11 @@ export class HostSession implements HostLink {
     return first.value.hello
   }
 
-  async #greet({ runners, unacknowledgedJobs }: sealgate.v1.IHello): Promise<void> {
+  async #greet({ runners, unacknowledgedJobs, waitingJobs }: sealgate.v1.IHello): Promise<void> {
     const { db, registry, jobs, clock } = this.#means
     const { name } = this.#caller
     const held = (unacknowledgedJobs ?? []).slice(0, MAX_HELD_JOBS)
+    const waiting = (waitingJobs ?? []).slice(0, MAX_HELD_JOBS)
     const list = [...new Set(runners ?? [])].filter((runner) => runner === 'docker' || runner === 'wasm')
     const row = { name, runners: JSON.stringify(list), appraisal: null, accepted: 0, expires_at: 0, seen_at: clock.now() } as const
     const { runners: offered, seen_at } = row
@@ -109,7 +110,7 @@ export class HostSession implements HostLink {
     registry.connect(name, list, this)
     await jobs.reports.connected(name)
     this.#challenge()
-    await jobs.reports.resend(name, held)
+    await jobs.reports.resend(name, held, waiting)
   }
 
   async #handle(message: FromHost): Promise<void> {

@@ -43,8 +43,7 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   checkLists(request)
   const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
   checkOneOwner(held)
-  const revoked = await grants.revoked(request.grantIds)
-  if (revoked.size > 0) throw new AttestError('GRANT_DENIED', `its owner has revoked grant ${[...revoked].join(', ')}`, { at: 'grants' })
+  await grants.refuseRevoked(held)
   const headers = await loadHeaders(db, contract)
   const job = { contract, submitter: signers[0]?.thumbprint ?? '', headers: new Map(headers.map((h) => [h.digest, h.document])) }
   refuseUnless(await jobGrantChecks(job, held), 'GRANT_DENIED', 'grants')

@@ -9,7 +9,7 @@ import type { Grants } from '../grants/grants.ts'
 import type { HostRegistry } from '../hosts/registry.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { TransparencyLog } from '../log/index.ts'
-import type { Database } from '../store/open-store.ts'
+import type { Database, Tx } from '../store/open-store.ts'
 import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Endings, SignedEnding } from './endings.ts'
@@ -95,10 +95,16 @@ export class JobCore {
     return rows.map((row) => row.job_id)
   }
 
-  /** Takes a step; call it inside {@link alone}. Durable when it returns. A crash before leaves the job where it was. */
-  async step(jobId: string, from: JobState, step: Omit<Step, 'at'>): Promise<void> {
+  /**
+   * Takes a step; call it inside {@link alone}. Durable when it returns. A crash before leaves the job where it was.
+   * @param check - What must hold in the very transaction of the step: throwing keeps the job where it is. Uses `tx` alone.
+   */
+  async step(jobId: string, from: JobState, step: Omit<Step, 'at'>, check?: (tx: Tx) => Promise<void>): Promise<void> {
     const { db, clock } = this.means
-    await db.transaction().execute((tx) => takeStep(tx, jobId, from, { ...step, at: clock.now() }))
+    await db.transaction().execute(async (tx) => {
+      await check?.(tx)
+      await takeStep(tx, jobId, from, { ...step, at: clock.now() })
+    })
     await this.changed(jobId, step.to)
   }
 
@@ -115,6 +121,19 @@ export class JobCore {
     // An agent that still holds the job must let go of its keys.
     if (row.host !== null) this.means.hosts.send(row.host, { jobCancel: { jobId: row.job_id } })
     await this.changed(row.job_id, ending.kind)
+  }
+
+  /**
+   * Ends a job of which a grant was revoked before keys were released; call it inside {@link alone}. Where that does not
+   * succeed (no witnesses for the release, say) the job can go nowhere all the same, and its deadline ends it.
+   */
+  async endRevoked(facts: JobFacts, reason: string): Promise<void> {
+    try {
+      await this.endAlone(facts, { kind: 'refused', code: 'GRANT_DENIED', reason })
+    } catch (error) {
+      const why = error instanceof AttestError ? { code: error.code, reason: error.message } : { err: error }
+      this.means.logger.warn({ jobId: facts.row.job_id, ...why }, 'a job under a revoked grant is not ended yet')
+    }
   }
 
   /** Ends a job on its agent's word; call it inside {@link alone}. */

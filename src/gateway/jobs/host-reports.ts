@@ -17,8 +17,9 @@ import { evidenceOf } from './evidence.ts'
 import type { Placer } from './placer.ts'
 import { findJob, type JobFacts, unknownJob } from './records.ts'
 import type { Releases } from './releases.ts'
+import type { Revocations } from './revocations.ts'
 import { plainText } from './statements.ts'
-import { isFinal, type JobState } from './states.ts'
+import { isFinal, type JobState, WITH_KEYS } from './states.ts'
 
 type Wire<T> = T | null | undefined
 
@@ -38,11 +39,13 @@ export class HostReports {
   readonly #core: JobCore
   readonly #placer: Placer
   readonly #releases: Releases
+  readonly #revocations: Revocations
 
-  constructor(core: JobCore, placer: Placer, releases: Releases) {
+  constructor(core: JobCore, placer: Placer, releases: Releases, revocations: Revocations) {
     this.#core = core
     this.#placer = placer
     this.#releases = releases
+    this.#revocations = revocations
   }
 
   /** A host came (back): the deadlines of its jobs are those of a host that is there. */
@@ -53,10 +56,14 @@ export class HostReports {
   /**
    * Sends again what a host that came back may not have got: offers, sealed keys, and word of jobs that have ended.
    * @param held - jobs that it has not seen the end of.
+   * @param waiting - those of them that it has no keys for.
    */
-  async resend(host: string, held: readonly string[]): Promise<void> {
+  async resend(host: string, held: readonly string[], waiting: readonly string[]): Promise<void> {
     for (const jobId of await this.#core.jobIds(['placed'], host)) this.#placer.offer(await this.#core.facts(jobId))
-    for (const jobId of await this.#core.jobIds(['released'], host)) await this.#releases.deliver(jobId)
+    for (const jobId of await this.#core.jobIds(['released'], host)) {
+      await this.#releases.deliver(jobId, held.includes(jobId) && !waiting.includes(jobId))
+    }
+    for (const jobId of await this.#core.jobIds(WITH_KEYS, host)) await this.#revocations.stop(jobId)
     if (held.length === 0) return
     const ended = this.#core.means.db.selectFrom('receipts').innerJoin('jobs', 'jobs.job_id', 'receipts.job_id').select('jobs.job_id')
     for (const { job_id } of await ended.where('jobs.host', '=', host).where('jobs.job_id', 'in', held).execute()) {
@@ -147,8 +154,16 @@ export class HostReports {
     if (intent !== null && this.#core.means.clock.now() >= Date.parse(intent.deadline)) {
       return this.#core.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason: 'the outcome came after the deadline' })
     }
+    const told = kind === 'cancelled' ? await this.#revocations.reasonOfStop(facts, reason) : reason
     const receiptType = type === 'execution' ? 'execution' : 'refusal'
-    await this.#core.endSigned(facts, { to: STATE_OF[kind], type: receiptType, reason, code, jws, resultBlobId: result?.blob_id ?? null })
+    await this.#core.endSigned(facts, {
+      to: STATE_OF[kind],
+      type: receiptType,
+      reason: told,
+      code,
+      jws,
+      resultBlobId: result?.blob_id ?? null,
+    })
   }
 
   async #resultOf(host: string, jobId: string, blobId: string): Promise<BlobRow | null> {

@@ -2,6 +2,7 @@ import { equal } from '../../verify/bytes/bytes.ts'
 import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import { refuseRevoked } from '../grants/revoked.ts'
 import type { Caller } from '../server/caller.ts'
 import type { JobRow } from '../store/tables.ts'
 import { admitJob, type NewJob } from './admit.ts'
@@ -11,6 +12,7 @@ import { LateWitnessing } from './late-witnessing.ts'
 import { Placer } from './placer.ts'
 import { insertJob, type JobView, viewJob } from './records.ts'
 import { Releases } from './releases.ts'
+import { Revocations } from './revocations.ts'
 import { isFinal, type JobState } from './states.ts'
 
 /** Everything about jobs: what clients ask for, what hosts report, and what time does. */
@@ -20,12 +22,14 @@ export class Jobs {
   readonly #late: LateWitnessing
   readonly releases: Releases
   readonly reports: HostReports
+  readonly revocations: Revocations
 
   constructor(means: JobMeans) {
     this.#core = new JobCore(means)
     this.#placer = new Placer(this.#core)
     this.releases = new Releases(this.#core)
-    this.reports = new HostReports(this.#core, this.#placer, this.releases)
+    this.revocations = new Revocations(this.#core)
+    this.reports = new HostReports(this.#core, this.#placer, this.releases, this.revocations)
     this.#late = new LateWitnessing(this.#core)
     this.#core.onEnded = () => this.#late.poke()
     this.#core.onPlaceable = () => this.#placer.poke()
@@ -35,12 +39,14 @@ export class Jobs {
   /** Takes up the jobs of an earlier run. */
   async resume(): Promise<void> {
     await this.#core.resume()
+    this.revocations.resume()
     this.#late.poke()
     this.#placer.poke()
   }
 
   async close(): Promise<void> {
     this.#core.close()
+    await this.revocations.close()
     await this.#placer.close()
     await this.#late.close()
   }
@@ -88,6 +94,7 @@ export class Jobs {
     await db.transaction().execute(async (tx) => {
       const taken = await tx.selectFrom('jobs').select('job_id').where('job_id', '=', jobId).executeTakeFirst()
       if (taken !== undefined) throw alreadyExists(jobId)
+      await refuseRevoked(tx, request.grantIds)
       await insertJob(tx, row, admitted.grants, { to: 'created', reason: 'contract and grants were accepted', at: now })
     })
     await this.#core.changed(jobId, 'created')

@@ -6,12 +6,14 @@ import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import { type LoggedEntry, leafHash as leafHashOf } from '../../verify/tlog/index.ts'
+import { isRevoked, refuseRevoked, revokedWords } from '../grants/revoked.ts'
 import type { EntryPlace } from '../log/index.ts'
 import { refuseUnless } from '../refuse.ts'
 import type { Tx } from '../store/open-store.ts'
 import type { JobCore } from './core.ts'
 import { evidenceOf, type JobEvidence } from './evidence.ts'
 import { type JobFacts, sameBytes, takeStep } from './records.ts'
+import { isBeforeRelease } from './states.ts'
 
 /** HPKE messages are small: the largest `enc` here is that of ML-KEM-768 with X25519 (1120 bytes). */
 const MAX_ENC_SIZE = 2048
@@ -46,6 +48,7 @@ export class Releases {
     const jobId = facts.row.job_id
     const { row, state } = facts
     const { log, hosts, clock } = this.#core.means
+    await this.#unlessRevoked(facts, () => this.#core.means.grants.refuseRevoked(facts.grants))
     if (row.release_index !== null && sameBytes(row.intent, jws)) return row.release_index
     const evidence = await evidenceOf(row)
     if (state !== 'attested' || evidence === null) throw conflict(`the job is ${state}`)
@@ -61,23 +64,16 @@ export class Releases {
       ends: null,
       deadline: intent.deadline,
     } as const
-    // Durable when it returns: the entry, its use slots and the job's step, together. A crash before leaves none of them, and
-    // the owner asks again; a crash after costs nothing, the same question gets this entry.
-    const entry = await log.append({
-      leaf,
-      salt,
-      opening: jws,
-      also: async (tx: Tx, { index }: EntryPlace) => {
-        await spendSlots(tx, jobId, intent)
-        const set = { intent: jws, release_index: index }
-        await takeStep(tx, jobId, state, {
-          to: 'logged',
-          reason: `the release intent is entry ${index} of the log`,
-          at: clock.now(),
-          set,
-        })
-      },
-    })
+    const also = async (tx: Tx, { index }: EntryPlace): Promise<void> => {
+      await refuseRevoked(tx, digestsOf(facts))
+      await spendSlots(tx, jobId, intent)
+      const set = { intent: jws, release_index: index }
+      const reason = `the release intent is entry ${index} of the log`
+      await takeStep(tx, jobId, state, { to: 'logged', reason, at: clock.now(), set })
+    }
+    // Durable when it returns: the entry, its use slots and the job's step, together, and that no grant was revoked before. A
+    // crash before leaves none of them, and the owner asks again; a crash after costs nothing, the same question gets this entry.
+    const entry = await this.#unlessRevoked(facts, () => log.append({ leaf, salt, opening: jws, also }))
     await this.#core.changed(jobId, 'logged')
     return entry.index
   }
@@ -96,34 +92,54 @@ export class Releases {
     await this.#core.alone(jobId, async (facts) => {
       const { row, state } = facts
       const bytes = new Uint8Array(sealgate.v1.ReleaseKeysRequest.encode(request).finish())
+      await this.#unlessRevoked(facts, () => this.#core.means.grants.refuseRevoked(facts.grants))
       if (sameBytes(row.sealed_keys, bytes)) return
       if (state !== 'logged') throw conflict(`the job is ${state}`)
       await this.#checkKeys(facts, request)
-      await this.#endIfRevoked(facts)
-      await this.#core.step(jobId, state, { to: 'released', reason: 'sealed keys were handed over', set: { sealed_keys: bytes } })
-      await this.deliver(jobId)
+      const step = { to: 'released', reason: 'sealed keys were handed over', set: { sealed_keys: bytes } } as const
+      // Durable when it returns: the keys, and that no grant was revoked before. Whoever revokes after that waits for this
+      // job, and the keys that are here are dropped with the revocation.
+      await this.#unlessRevoked(facts, () => this.#core.step(jobId, state, step, (tx) => refuseRevoked(tx, digestsOf(facts))))
+      if (!(await this.#send(await this.#core.facts(jobId)))) await this.#core.means.grants.refuseRevoked(facts.grants)
     })
   }
 
-  /** Sends sealed keys to their host, also again: an agent opens them once at most. */
-  async deliver(jobId: string): Promise<void> {
-    const facts = await this.#core.facts(jobId)
+  /**
+   * Sends sealed keys to a host that came back and may lack them: an agent opens them once at most. A job of which a grant was
+   * revoked meanwhile gets none; it ends, unless its host says that it has them.
+   */
+  async deliver(jobId: string, hasKeys: boolean): Promise<void> {
+    await this.#core.alone(jobId, async (facts) => {
+      if (facts.state === 'released') await this.#send(facts, hasKeys)
+    })
+  }
+
+  /** Call it inside {@link JobCore.alone}. @returns false for keys that are held back because a grant was revoked. */
+  async #send(facts: JobFacts, hasKeys = false): Promise<boolean> {
     const { row, grants, policies, contract } = facts
     const { hosts } = this.#core.means
-    if (row.host === null || row.release_index === null || row.sealed_keys === null || row.intent === null) return
+    if (row.host === null || row.release_index === null || row.intent === null) return true
+    const entry = entryToWire(await this.#witnessed(facts, row.release_index))
+    const revoked = await this.#core.means.grants.revoked(digestsOf(facts))
+    if (revoked.size > 0) {
+      if (!hasKeys) await this.#core.endRevoked(facts, `${revokedWords(revoked)}; its host was not sent the keys`)
+      return false
+    }
+    if (row.sealed_keys === null) return true
     const { keys } = sealgate.v1.ReleaseKeysRequest.decode(row.sealed_keys)
     hosts.send(row.host, {
       keyRelease: {
-        jobId,
+        jobId: row.job_id,
         grantsJws: grants.map((g) => g.jws),
         policies: policies.map((p) => p.bytes),
         intentJws: row.intent,
-        entry: entryToWire(await this.#witnessed(facts, row.release_index)),
+        entry,
         keys,
         ear: row.ear,
         blobIds: contract.inputs.map((input) => input.header),
       },
     })
+    return true
   }
 
   async #checkIntent(facts: JobFacts, evidence: JobEvidence, jws: Uint8Array): Promise<ReleaseIntent> {
@@ -154,16 +170,20 @@ export class Releases {
       'GRANT_EXPIRED',
       'grants',
     )
-    const revoked = await this.#core.means.grants.revoked(grants.map((g) => g.digest))
-    if (revoked.size > 0) throw new AttestError('GRANT_DENIED', `its owner has revoked grant ${[...revoked].join(', ')}`, { at: 'grants' })
   }
 
-  async #endIfRevoked(facts: JobFacts): Promise<void> {
-    const revoked = await this.#core.means.grants.revoked(facts.grants.map((g) => g.digest))
-    if (revoked.size === 0) return
-    const reason = `its owner has revoked grant ${[...revoked].join(', ')}`
-    await this.#core.endAlone(facts, { kind: 'refused', code: 'GRANT_DENIED', reason })
-    throw new AttestError('GRANT_DENIED', reason, { at: 'grants' })
+  /**
+   * Does what only a job may do of which no grant was revoked. One that is refused for it, and whose keys are not with a host
+   * yet, is over.
+   * @throws AttestError whatever `work` throws.
+   */
+  async #unlessRevoked<T>(facts: JobFacts, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work()
+    } catch (error) {
+      if (isRevoked(error) && isBeforeRelease(facts.state)) await this.#core.endRevoked(facts, error.message)
+      throw error
+    }
   }
 
   async #checkKeys(facts: JobFacts, { leafHash, keys }: sealgate.v1.IReleaseKeysRequest): Promise<void> {
@@ -191,6 +211,10 @@ async function spendSlots(tx: Tx, jobId: string, { slots }: ReleaseIntent): Prom
     if (spent !== undefined) throw new AttestError('GRANT_USED', `slot ${k} of grant ${grant} is spent`, { at: 'intent.slots' })
     await tx.insertInto('use_slots').values({ grant_digest: grant, k, job_id: jobId }).execute()
   }
+}
+
+function digestsOf({ grants }: JobFacts): readonly string[] {
+  return grants.map((g) => g.digest)
 }
 
 function within(bytes: Uint8Array | null | undefined, max: number): boolean {

@@ -40,6 +40,16 @@ export function isFinal(state: JobState): boolean {
 /** States in which a job keeps its host. */
 export const ON_HOST: readonly JobState[] = ['placed', 'attested', 'logged', 'released', 'running']
 
+/** States in which no keys are with a host, nor on their way to one. */
+const BEFORE_RELEASE: readonly JobState[] = ['created', 'placed', 'attested', 'logged']
+
+export function isBeforeRelease(state: JobState): boolean {
+  return BEFORE_RELEASE.includes(state)
+}
+
+/** States in which keys are with a host, or on their way to it. */
+export const WITH_KEYS: readonly JobState[] = ['released', 'running']
+
 export const UNFINISHED: readonly JobState[] = ['created', ...ON_HOST]
 
 /** @throws AttestError `JOB_CONFLICT`. */

@@ -1,9 +1,10 @@
 import { bytesOf, type GrantServiceDefinition } from '../../rpc/index.ts'
 import type { Grants } from '../grants/grants.ts'
+import type { Revocations } from '../jobs/index.ts'
 import { type Methods, unary } from '../server/methods.ts'
 import { grantToWire } from './wire.ts'
 
-export function grantService(grants: Grants): Methods<GrantServiceDefinition> {
+export function grantService(grants: Grants, revocations: Revocations): Methods<GrantServiceDefinition> {
   return {
     putGrant: unary(async (request, { caller }) => ({ grantId: await grants.put(caller, bytesOf(request.jws), bytesOf(request.policy)) })),
     getGrant: unary(async (request, { caller }) => {
@@ -16,7 +17,7 @@ export function grantService(grants: Grants): Methods<GrantServiceDefinition> {
       return { grants: list.map((g) => grantToWire(g, revoked.has(g.digest))) }
     }),
     revokeGrant: unary(async (request) => {
-      await grants.revoke(bytesOf(request.jws))
+      await revocations.revoke(bytesOf(request.jws))
       return {}
     }),
   }

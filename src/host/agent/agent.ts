@@ -163,7 +163,8 @@ export class Agent {
       ...outbox.lost,
       ...(this.#current === null ? [] : [this.#current.offer.jobId]),
     ]
-    session.send({ hello: { version: agent, runners: [runner.kind], unacknowledgedJobs } })
+    const waitingJobs = this.#current?.job?.isWaiting === true ? [this.#current.offer.jobId] : []
+    session.send({ hello: { version: agent, runners: [runner.kind], unacknowledgedJobs, waitingJobs } })
     const error = await session.ended
     this.#session = null
     this.#deliveries.end(error)

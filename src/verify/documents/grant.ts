@@ -75,15 +75,22 @@ export function encodeGrant(grant: Grant): Uint8Array {
 /** JWS `typ` of a revocation. */
 export const REVOCATION_TYP = 'sealgate-revocation-v1+jws'
 
-/** Takes a grant back. Signed by the owner; effective at the next release. */
+/** Takes a grant back. Signed by the owner; no key is released under it from then on. */
 export interface Revocation {
   readonly v: 1
   /** SHA-256 of the grant's canonical bytes. */
   readonly grant: string
   readonly revokedAt: string
+  /** Whether jobs that have their keys already are to be stopped too. */
+  readonly stopJobs: boolean
 }
 
-const revocationSchema: z.ZodType<Revocation> = z.strictObject({ v: z.literal(1), grant: sha256Field, revokedAt: instantField })
+const revocationSchema: z.ZodType<Revocation> = z.strictObject({
+  v: z.literal(1),
+  grant: sha256Field,
+  revokedAt: instantField,
+  stopJobs: z.boolean(),
+})
 
 export function parseRevocation(bytes: Uint8Array): Revocation {
   return parseDocument('revocation', revocationSchema, bytes)

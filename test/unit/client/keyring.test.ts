@@ -67,9 +67,22 @@ describe('keyring', () => {
     expect((await owner.keyring.grant(grant)).nextSlot).toBe(3)
   })
 
+  it('remembers for ever that a grant was revoked, whatever becomes of the content of the file', async () => {
+    const grant = toBase64Url(random(32))
+    expect(await owner.keyring.isRevoked(grant)).toBe(false)
+    await owner.keyring.putRevocation(grant, random(200))
+    await owner.keyring.putRevocation(grant, random(200))
+    expect(await owner.keyring.isRevoked(grant)).toBe(true)
+    writeFileSync(join(owner.path, 'keyring', `revoked-${grant}.json`), '')
+    expect(await owner.keyring.isRevoked(grant)).toBe(true)
+    await owner.keyring.putRevocation(grant, random(200))
+    expect(await owner.keyring.grants()).not.toContain(grant)
+  })
+
   it.each(['', '../../etc/passwd', 'a'.repeat(44), `${'a'.repeat(42)}/`])('takes "%s" for no id', async (id) => {
     await expect(owner.keyring.dataset(id)).rejects.toEqual(withCode('USAGE'))
     await expect(owner.keyring.grant(id)).rejects.toEqual(withCode('USAGE'))
+    await expect(owner.keyring.isRevoked(id)).rejects.toEqual(withCode('USAGE'))
   })
 
   it('says which key is missing', async () => {

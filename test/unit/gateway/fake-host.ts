@@ -82,14 +82,26 @@ export class FakeHost {
     }
   }
 
+  /** The next message, of whatever kind, and the job that it is about. */
+  async any(): Promise<{ readonly kind: string; readonly jobId: string }> {
+    while (this.#inbox.length === 0) {
+      if (this.closed) throw this.error ?? new Error('the stream ended')
+      await new Promise<void>((resolve) => (this.#wake = resolve))
+    }
+    const message = this.#inbox.shift()
+    const kind = message?.body ?? ''
+    const body = kind === '' ? null : message?.[kind]
+    return { kind, jobId: body !== null && body !== undefined && 'jobId' in body ? (body.jobId ?? '') : '' }
+  }
+
   /** Resolves when the gateway has ended the stream, with its reason. */
   async ended(): Promise<AttestError | null> {
     while (!this.closed) await new Promise<void>((resolve) => (this.#wake = resolve))
     return this.error
   }
 
-  hello(unacknowledgedJobs: string[] = [], runners: string[] = ['wasm']): void {
-    this.send({ hello: { version: 'fake/0.1.0', runners, unacknowledgedJobs } })
+  hello(unacknowledgedJobs: string[] = [], runners: string[] = ['wasm'], waitingJobs: string[] = []): void {
+    this.send({ hello: { version: 'fake/0.1.0', runners, unacknowledgedJobs, waitingJobs } })
   }
 
   /** Answers the next challenge. */

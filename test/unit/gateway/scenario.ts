@@ -195,8 +195,8 @@ export class Scenario {
     await channel.unary(JobService.releaseKeys, { jobId: this.jobId, leafHash: await leafHash(entry.leaf), keys })
   }
 
-  async revoke(as = owner): Promise<void> {
-    const bytes = encodeRevocation({ v: 1, grant: this.grantId, revokedAt: '2026-05-28T20:30:00Z' })
+  async revoke(as = owner, stopJobs = false): Promise<void> {
+    const bytes = encodeRevocation({ v: 1, grant: this.grantId, revokedAt: '2026-05-28T20:30:00Z', stopJobs })
     const alice = await this.gateway.dial('client', 'alice')
     await alice.unary(GrantService.revokeGrant, { jws: await issueFlattenedJws(bytes, REVOCATION_TYP, as.jwk) })
   }

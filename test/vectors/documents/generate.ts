@@ -133,7 +133,7 @@ async function plain(id: string, page: string, payload: Uint8Array): Promise<Vec
 async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
   const { contract, grant, policy, header, binding, intent } = documents
   if (intent === null || file.evidence === null || file.nonceCheckpoint === null) throw new Error('the sample job has all parts')
-  const revocation = encodeRevocation({ v: 1, grant: await digestOf(grant), revokedAt: '2026-05-28T21:00:00Z' })
+  const revocation = encodeRevocation({ v: 1, grant: await digestOf(grant), revokedAt: '2026-05-28T21:00:00Z', stopJobs: true })
   const bundle = encodeCanonical(file.evidence as unknown as Json)
   const job = await digestOf(contract)
   const nonce = await jobNonce(job, file.ownerNonces.map(fromBase64Url), file.nonceCheckpoint)

@@ -186,6 +186,38 @@ describe('release', () => {
     await expect(logIntent({ ...plan, owner: { ...owner, releases }, client: clientThat(unasked) })).rejects.toEqual(withCode('DISK_FULL'))
   })
 
+  it('asks for no release under a grant that was revoked while the job waited, whatever the gateway says of it', async () => {
+    await owner.keyring.putRevocation(plan.grants[0]?.grantId ?? '', random(200))
+    const before = (await owner.releases.commitments()).size
+    const unasked: Logging = () => Promise.reject(new Error('nobody should hear of it'))
+    await expect(logIntent({ ...plan, client: clientThat(unasked) })).rejects.toEqual(withCode('GRANT_DENIED'))
+    expect((await owner.releases.commitments()).size).toBe(before)
+  })
+
+  it('seals no key under a grant that was revoked after the intent was logged', async () => {
+    const logged = await logIntent(plan)
+    await owner.keyring.putRevocation(plan.grants[0]?.grantId ?? '', random(200))
+    await expect(releaseKeys(plan, logged)).rejects.toEqual(withCode('GRANT_DENIED'))
+    expect(released).toBeNull()
+  })
+
+  it('hands over no key when the grant is revoked while it is being sealed', async () => {
+    const logged = await logIntent(plan)
+    const grantId = plan.grants[0]?.grantId ?? ''
+    const { keyring } = owner
+    // Another process of the owner, between the first look and the message.
+    const slow = Object.assign(Object.create(keyring) as typeof keyring, {
+      isRevoked: (id: string) => keyring.isRevoked(id),
+      grant: (id: string) => keyring.grant(id),
+      datasetKey: async (id: string) => {
+        await keyring.putRevocation(grantId, random(200))
+        return keyring.datasetKey(id)
+      },
+    })
+    await expect(releaseKeys({ ...plan, owner: { ...owner, keyring: slow } }, logged)).rejects.toEqual(withCode('GRANT_DENIED'))
+    expect(released).toBeNull()
+  })
+
   it('takes the next slot when another client of the owner has used one', async () => {
     const honest = logging()
     const used: Logging = async (intent, jws, salt) => {

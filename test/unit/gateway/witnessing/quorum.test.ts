@@ -201,6 +201,21 @@ describe('two of three witnesses that do not answer', () => {
     await expectSound(await scenario.receipt())
   })
 
+  it('keep no revocation back: nothing is released, and the job ends when they are there', async () => {
+    const evidence = await toAttested(scenario, host)
+    await silence()
+    gateway.clock.advance(6)
+    const intent = await scenario.intent(evidence)
+    await scenario.log(intent).catch(() => undefined)
+    await scenario.revoke()
+    expect(await scenario.state()).toBe('logged')
+    await expect(scenario.log(intent)).rejects.toMatchObject({ code: 'GRANT_DENIED' })
+    await revive()
+    await expect(scenario.log(intent)).rejects.toMatchObject({ code: 'GRANT_DENIED' })
+    expect(await scenario.state()).toBe('refused')
+    await expectSound(await scenario.receipt())
+  })
+
   it('let no keys through to the host, also for a client that does not ask for the entry', async () => {
     const evidence = await toAttested(scenario, host)
     await silence()

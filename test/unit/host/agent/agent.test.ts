@@ -382,6 +382,8 @@ describe('a lost connection', () => {
     const next = await gateway.session(1, () => clock.wakeNext())
     const hello = await next.welcome()
     expect(hello.unacknowledgedJobs).toEqual([scene.contract.jobId])
+    // It has its keys: nothing is to be sent again.
+    expect(hello.waitingJobs).toEqual([])
     expect((await outcomeFrom(next)).predicate.outcome.kind).toBe('succeeded')
     expect(agent.state).toBe('idle')
   })
@@ -425,7 +427,8 @@ describe('a lost connection', () => {
     await first.takeEvidence()
     first.drop(null)
     const next = await stage.gateway.session(1, tick(stage))
-    expect((await next.welcome()).unacknowledgedJobs).toEqual([scene.contract.jobId])
+    const held = [scene.contract.jobId]
+    expect(await next.welcome()).toMatchObject({ unacknowledgedJobs: held, waitingJobs: held })
     next.say({ outcomeAccepted: { jobId: scene.contract.jobId } })
     expect((await outcomeFrom(next)).predicate.outcome.kind).toBe('cancelled')
     expect(stage.agent.state).toBe('idle')

@@ -29,7 +29,7 @@ const leaf = encodeLeaf({
   ends: null,
   deadline: '2026-05-28T21:00:00Z',
 })
-const revocation = encodeRevocation({ v: 1, grant: b64('grant', 32), revokedAt: '2026-05-28T21:00:00Z' })
+const revocation = encodeRevocation({ v: 1, grant: b64('grant', 32), revokedAt: '2026-05-28T21:00:00Z', stopJobs: false })
 const quorum = encodePolicy(samplePolicy({ witnessing: { mode: 'quorum', k: 2, keys: ['a', 'b', 'c'] } }))
 const result = encodeHeader({
   v: 1,
