@@ -7,7 +7,7 @@ const [folder, offsetMs] = process.argv.slice(2)
 const clock = {
   now: () => Date.now() + Number(offsetMs),
   after: (ms, action) => {
-    const timer = setTimeout(action, ms).unref()
+    const timer = setTimeout(() => action(), ms).unref()
     return () => clearTimeout(timer)
   },
 }
