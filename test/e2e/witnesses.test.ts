@@ -148,6 +148,7 @@ describe('a gateway with two histories', () => {
   it('gets cosignatures for one of them: the other is not served, and no job opens data under it', async () => {
     await world.gateway.stop()
     cpSync(world.path('gw', 'data'), world.path('gw-data-copy'), { recursive: true })
+    cpSync(world.path('gw', 'log.head'), world.path('gw-head-copy'))
     await world.gateway.start()
     await world.attested()
     expect(outcomeOf(await world.runJob())).toBe('succeeded')
@@ -155,8 +156,11 @@ describe('a gateway with two histories', () => {
     // The same keys, another history.
     await world.gateway.stop()
     cpSync(world.path('gw', 'data'), world.path('gw-data-honest'), { recursive: true })
+    cpSync(world.path('gw', 'log.head'), world.path('gw-head-honest'))
     rmSync(world.path('gw', 'data'), { recursive: true })
     cpSync(world.path('gw-data-copy'), world.path('gw', 'data'), { recursive: true })
+    // Together with the head file: else the gateway finds it out by itself.
+    cpSync(world.path('gw-head-copy'), world.path('gw', 'log.head'))
     await expect(world.gateway.start()).rejects.toThrow('did not start')
     await expect.poll(() => world.gateway.log).toMatch(/rolled back or replaced: w\d\.example has cosigned \d+ entries/)
 
@@ -172,6 +176,7 @@ describe('a gateway with two histories', () => {
     await world.gateway.stop()
     rmSync(world.path('gw', 'data'), { recursive: true })
     cpSync(world.path('gw-data-honest'), world.path('gw', 'data'), { recursive: true })
+    cpSync(world.path('gw-head-honest'), world.path('gw', 'log.head'))
     await world.gateway.start()
     await world.attested()
     expect(outcomeOf(await world.runJob())).toBe('succeeded')
