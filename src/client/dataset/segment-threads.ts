@@ -12,6 +12,8 @@ const PROGRAM = new URL('../../../dist/client/dataset/segment-worker.js', import
 const MAX_THREADS = 2
 /** Below so many segments (MiB) threads cost more than they bring: the work is done where it was asked for. */
 const LEAST_SEGMENTS = 32
+/** A thread makes little but buffers: a small nursery has it let go of them early. */
+const YOUNG_MB = 2
 
 export interface SegmentWork {
   readonly mode: 'seal' | 'open'
@@ -72,7 +74,11 @@ export async function workOnSegments(work: SegmentWork): Promise<Uint8Array> {
 function runInThread(range: SegmentRange, key: Secret, onDone: (segments: number) => void, halt: () => void): Promise<Uint8Array> {
   const dek = key.expose().slice()
   const task: SegmentTask = { range, dek }
-  const worker = new Worker(PROGRAM, { workerData: task, transferList: [dek.buffer] })
+  const worker = new Worker(PROGRAM, {
+    workerData: task,
+    transferList: [dek.buffer],
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+  })
   return new Promise((resolve, reject) => {
     let leaves: Uint8Array | null = null
     let failure: unknown = null
