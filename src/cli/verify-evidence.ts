@@ -105,7 +105,7 @@ async function appraisedOf(claims: Verified<CpuClaims>, collateral: readonly Uin
   const items = collateral.map((bytes, i) => ({ name: `collateral[${i}]`, bytes }))
   const collateralTime = oldestTime(await loadCollateral(items, createVerifyCache()))
   const bare = { bindingGrade: 'none', placementGrade: 'none', tcbEvaluationDataNumber: evaluationNumberOf(claims), collateralTime }
-  return { ...bare, ...claims, cpu: claims, devices: [] } as unknown as Verified<AppraisedClaims>
+  return { ...bare, ...claims, cpu: claims, devices: [], config: null } as unknown as Verified<AppraisedClaims>
 }
 
 /** Decides again with more checks. What they check no longer stands in `notChecked`. */

@@ -61,8 +61,6 @@ export interface BundleClaims extends AppraisedClaims {
   readonly bindingDigest: string
   /** See {@link evidenceDigest}. */
   readonly evidence: string
-  /** The agent's own word about itself. A claim, bound to the evidence. */
-  readonly config: Json
 }
 
 /** `forecast`: what expires when; null unless it was asked for. */

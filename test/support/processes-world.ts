@@ -41,6 +41,8 @@ export interface WorldOptions {
   readonly limits?: Readonly<Record<string, number>>
   /** Simulated GPUs of the host. */
   readonly gpus?: number
+  /** Where the host says that it stands. */
+  readonly region?: string
   /** Names of witnesses, each a process of its own; the policy then demands a majority of them. */
   readonly witnesses?: readonly string[]
 }
@@ -98,7 +100,8 @@ export class World {
     const folder = (name: string): string => join(root, name)
     const { address, witnesses } = await makeFolders(root, options)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
-    const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim'], folder('host.log'))
+    const region = options.region === undefined ? [] : ['--region', options.region]
+    const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim', ...region], folder('host.log'))
     services.push(gateway, host, ...[...witnesses.values()].map((w) => w.service))
     for (const { service } of witnesses.values()) await service.start()
     await Promise.all([gateway.start(), host.start()])

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { action, type Context, examples, jsonOption } from '../action.ts'
+import { collectTerms, parseTerm } from '../legal-terms.ts'
 import { collect, folderOption } from '../options.ts'
 import { table } from '../output.ts'
 
@@ -28,9 +29,14 @@ export function register(program: Command): void {
     .description('encrypt a file or a folder locally; its key stays in your keyring')
     .argument('<path>', 'file or folder to seal; a folder becomes one archive, without links and devices')
     .requiredOption('--out <file>', 'sealed file to make')
-    .requiredOption('--purpose <iri>', 'purpose for which the data may be used (W3C DPV); may be repeated', collect, [])
-    .option('--legal-basis <iri>', 'legal basis')
-    .option('--category <iri>', 'category of the data; may be repeated', collect, [])
+    .requiredOption(
+      '--purpose <term>',
+      'purpose for which the data may be used, such as dpv:AcademicResearch; may be repeated',
+      collectTerms,
+      [],
+    )
+    .option('--legal-basis <term>', 'legal basis, such as eu-gdpr:A9-2-j', parseTerm)
+    .option('--category <term>', 'category of the data, such as hipaa:limited-data-set; may be repeated', collectTerms, [])
     .option('--jurisdiction <code>', 'where the data comes under the law; may be repeated', collect, [])
     .option('--retention <text>', 'how long it may be kept, for people')
     .option('--agreement <text>', 'name of the agreement (BAA, DPA)')

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
+import { collectTerms } from '../legal-terms.ts'
 import { collect, folderOption, parseCount, parseDuration } from '../options.ts'
 import { table } from '../output.ts'
 
@@ -33,14 +34,14 @@ export function register(program: Command): void {
     .description('sign a grant and hand it to the gateway')
     .requiredOption('--dataset <id>', 'dataset that may be used; may be repeated', collect, [])
     .requiredOption('--image <image>', 'image that may be run: a shipped name, or RUNNER:sha256:DIGEST; may be repeated', collect, [])
-    .requiredOption('--purpose <iri>', 'purpose that is allowed; may be repeated', collect, [])
+    .requiredOption('--purpose <term>', 'purpose that is allowed, such as dpv:AcademicResearch; may be repeated', collectTerms, [])
     .option('--policy <file>', 'policy that must hold (default: policy.json in the folder)')
     .option('--uses <n>', 'how many jobs', parseCount, 1)
     .option('--expires <duration>', 'for how long: 30m, 24h, 7d', parseDuration, 24 * 3600)
     .option('--argv <json>', 'pin the arguments: a JSON array; needed for general-purpose images')
     .option('--submitter <thumbprint>', 'who may submit (default: you); may be repeated', collect, [])
     .option('--recipient <digest>', 'whose key may receive results (default: yours); may be repeated', collect, [])
-    .option('--jurisdiction <code>', 'where it may be processed; may be repeated', collect, [])
+    .option('--jurisdiction <code>', 'where it may be processed: jobs must then name one with `run --region`; may be repeated', collect, [])
     .option('--agreement <text>', 'name of the agreement')
     .addOption(folderOption())
     .addOption(jsonOption())

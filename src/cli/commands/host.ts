@@ -13,6 +13,7 @@ interface AttesterChoice {
 interface StartOptions extends AttesterChoice {
   readonly gateway?: string
   readonly runner: 'auto' | 'docker' | 'wasm'
+  readonly region?: string
   readonly logLevel: LogLevel
 }
 
@@ -31,6 +32,7 @@ export function register(program: Command): void {
     .addOption(
       new Option('--runner <runner>', 'auto: containers where there is an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
+    .option('--region <code>', 'where this machine stands, such as DE: part of the configuration that its evidence binds')
     .addOption(logLevelOption())
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate host start host1', 'sealgate host start host1 --runner docker'))
@@ -73,7 +75,8 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }
-    const host = await startHost({ folder, attester, devices, runner, logger, ...gateway })
+    const region = options.region === undefined ? {} : { region: options.region }
+    const host = await startHost({ folder, attester, devices, runner, logger, ...gateway, ...region })
     const facts = { name: host.name, gateway: host.gateway, runner: runner.kind, isolation: runner.grade, simulated: attester.simulated }
     output.answer(facts, [
       `Host "${host.name}" serves ${host.gateway}; runner ${runner.kind} (${runner.reason}). Ctrl-C stops it.`,

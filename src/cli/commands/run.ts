@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
+import { parseTerm } from '../legal-terms.ts'
 import { collect, collectPairs, folderOption, parseDuration, parseSize } from '../options.ts'
 import { parseArgv } from './grant.ts'
 
@@ -20,6 +21,7 @@ interface RunOptions {
   readonly gpus: number
   readonly gpuModel?: string
   readonly tee: readonly string[]
+  readonly region?: string
   readonly out?: string
   readonly receipt?: string
 }
@@ -30,7 +32,7 @@ export function register(program: Command): void {
     .description('run an image on sealed data: checks evidence and log, releases the key, checks the receipt, opens the results')
     .requiredOption('--image <image>', 'a shipped name, or RUNNER:sha256:DIGEST')
     .requiredOption('--input <name=dataset>', 'dataset and its file name under /in; may be repeated', collectPairs, [])
-    .requiredOption('--purpose <iri>', 'what for; must be allowed by data and grant')
+    .requiredOption('--purpose <term>', 'what for, such as dpv:AcademicResearch; must be allowed by data and grant', parseTerm)
     .addOption(
       new Option('--runner <runner>', 'auto: a container where a host has an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
@@ -43,6 +45,7 @@ export function register(program: Command): void {
     .option('--gpus <n>', 'attested GPUs that the job is given', parseGpuCount, 0)
     .option('--gpu-model <chip>', 'chip of these GPUs as NVIDIA certifies it, such as GH100')
     .option('--tee <tee>', 'kind of TEE, such as sev-snp or tdx (default: what the policies let pass); may be repeated', collect, [])
+    .option('--region <code>', 'where the machine must stand by the word of its operator; grants with jurisdictions need one of them')
     .option('--out <folder>', 'folder to make for the results (default: they stay sealed at the gateway)')
     .option('--receipt <file>', 'where to keep the receipt (default: JOB.sealgate-receipt.json)')
     .addOption(folderOption())
@@ -77,7 +80,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       inputs: options.input.map(([name, dataset]) => ({ name, dataset })),
       purpose: options.purpose,
       limits: { timeMs: options.time * 1000, memoryBytes: options.memory, outputBytes: options.output, pids: 64, cpuMillis: 1000 },
-      machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee },
+      machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee, region: options.region ?? null },
       grants: options.grant,
       folder: options.out ?? null,
       signal,

@@ -15,9 +15,11 @@ export interface MachineDemands {
   readonly gpuModel: string | null
   /** Kinds of TEE; empty for any that the policies let pass. */
   readonly tees: readonly string[]
+  /** Where its operator must have stated that it stands; null for anywhere that the grants allow. */
+  readonly region: string | null
 }
 
-export const ANY_MACHINE: MachineDemands = { gpus: 0, gpuModel: null, tees: [] }
+export const ANY_MACHINE: MachineDemands = { gpus: 0, gpuModel: null, tees: [], region: null }
 
 /** What a submitter chooses; the rest of the contract follows. */
 export interface JobTerms {
@@ -72,7 +74,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
     constraints: {
       tees: [...new Set(terms.machine.tees)].sort(),
       gpuModel: terms.machine.gpuModel,
-      region: null,
+      region: terms.machine.region,
       maxLatencyMs: null,
       maxPricePerHour: null,
     },

@@ -74,8 +74,8 @@ function unfitRunner(want: RunnerKind, runners: readonly string[]): readonly str
 
 /** Constraints that no evidence speaks of: nobody meets what nobody can prove. */
 function unproven({ constraints }: Contract): readonly string[] {
-  const { region, maxLatencyMs, maxPricePerHour } = constraints
-  const demands = { region, maxLatencyMs, maxPricePerHour }
+  const { maxLatencyMs, maxPricePerHour } = constraints
+  const demands = { maxLatencyMs, maxPricePerHour }
   return Object.entries(demands).flatMap(([name, value]) =>
     value === null ? [] : [`constraint ${name} ${value} is not proven by this host`],
   )

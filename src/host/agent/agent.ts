@@ -35,6 +35,8 @@ export interface AgentMeans {
   readonly agent: string
   /** base64url SHA-256 of the agent's TLS key (SPKI). */
   readonly tls: string
+  /** Where its operator states that it stands, as in `config`. */
+  readonly region: string | null
   readonly memoryBytes: number
   readonly releaseWaitMs: number
   /** How long a stopping agent lets its job go on. */
@@ -246,12 +248,12 @@ export class Agent {
   }
 
   async #carryOut(taken: CurrentJob): Promise<void> {
-    const { attester, devices, logger, memoryBytes, runner } = this.#means
+    const { attester, devices, logger, memoryBytes, region, runner } = this.#means
     const { jobId } = taken.offer
     try {
       // A WebAssembly module cannot be given a real one.
       const gpus = runner.kind === 'wasm' && devices?.simulated === false ? 0 : ((await devices?.count()) ?? 0)
-      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, gpus, memoryBytes })
+      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, region, gpus, memoryBytes })
       taken.job = await Job.begin(checked, this.#jobMeans(jobId))
       logger.info({ jobId }, 'job begun')
       if (this.#closing === null) this.#send({ jobEvidence: { jobId, evidence: bundleToWire(taken.job.evidence) } })

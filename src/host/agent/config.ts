@@ -10,6 +10,8 @@ export interface AgentConfig {
   readonly agent: string
   readonly attester: { readonly format: string; readonly simulated: boolean }
   readonly runner: { readonly kind: string; readonly grade: string }
+  /** Where the operator says that this machine stands; null: he does not say. */
+  readonly region: string | null
   readonly limits: {
     /** Most memory that a job may ask for. */
     readonly memoryBytes: number
@@ -19,12 +21,18 @@ export interface AgentConfig {
 }
 
 /** Canonical bytes. */
-export function encodeAgentConfig(agent: string, attester: Attester, runner: Runner, limits: AgentConfig['limits']): Uint8Array {
+export function encodeAgentConfig(
+  agent: string,
+  attester: Attester,
+  runner: Runner,
+  { region, limits }: Pick<AgentConfig, 'region' | 'limits'>,
+): Uint8Array {
   return encodeCanonical({
     v: 1,
     agent,
     attester: { format: attester.format, simulated: attester.simulated },
     runner: { kind: runner.kind, grade: runner.grade },
+    region,
     limits: { memoryBytes: limits.memoryBytes, releaseWaitMs: limits.releaseWaitMs },
   } satisfies AgentConfig)
 }

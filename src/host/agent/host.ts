@@ -3,6 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 import { GatewayChannel } from '../../rpc/index.ts'
+import { AttestError } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import { admitGpus } from '../attesters/nvml/admit.ts'
 import { NvmlGpus } from '../attesters/nvml/gpus.ts'
@@ -32,6 +33,8 @@ export interface HostOptions {
   readonly logger: BaseLogger
   /** Most memory that one job may ask for; default: all that the machine has. */
   readonly memoryBytes?: number
+  /** Where the machine stands, in the operator's word, such as `DE`; default: not stated. */
+  readonly region?: string
   /** How long the keys of a job wait for their release; default 15 minutes. */
   readonly releaseWaitMs?: number
   /** How long a closing host lets its job go on before it cancels it; default 20 seconds. */
@@ -78,6 +81,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     const gateway = options.gateway ?? identity.gateway
     const channel = new GatewayChannel(gateway, identity.tls)
     const agentText = await agentName()
+    const region = checkRegion(options.region ?? null)
     const limits = { memoryBytes: options.memoryBytes ?? totalmem(), releaseWaitMs: options.releaseWaitMs ?? DEFAULT_RELEASE_WAIT_MS }
     const agent = new Agent({
       connect: connectThrough(channel),
@@ -89,8 +93,9 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       clock: options.clock ?? systemClock,
       random: options.random ?? Math.random,
       logger,
-      config: encodeAgentConfig(agentText, attester, runner, limits),
+      config: encodeAgentConfig(agentText, attester, runner, { region, limits }),
       agent: agentText,
+      region,
       tls: tlsKeyDigest(identity.tls.cert),
       ...limits,
       drainMs: options.drainMs ?? DEFAULT_DRAIN_MS,
@@ -113,4 +118,9 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
     unlock()
     throw error
   }
+}
+
+function checkRegion(region: string | null): string | null {
+  if (region === null || /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/.test(region)) return region
+  throw new AttestError('USAGE', 'a region is 1 to 64 letters, digits and hyphens, such as DE or US-CA')
 }

@@ -34,6 +34,7 @@ export interface CheckedOffer {
 export interface Capacity {
   readonly runner: RunnerKind
   readonly tee: string
+  readonly region: string | null
   /** GPUs that give evidence and that a job can be given. Their models are for those who verify the evidence. */
   readonly gpus: number
   readonly memoryBytes: number

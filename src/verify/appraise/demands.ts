@@ -2,6 +2,7 @@ import type { Contract } from '../documents/contract.ts'
 import type { HpkePublicKey } from '../documents/keys.ts'
 import type { Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
+import type { Json } from '../formats/canonical-json.ts'
 import type { Check } from '../verdict.ts'
 import { listed } from './check.ts'
 import { countGpus, gpuModels } from './devices.ts'
@@ -62,17 +63,20 @@ function witnessing({ witnessing: demand }: Policy, witnesses: readonly string[]
 /** What evidence proves of a machine, as far as contracts make demands on it. */
 export interface ProvenMachine {
   readonly tee: string
+  /** Stated by the operator and bound to the evidence, which proves who said it and not that it is so; null: not stated. */
+  readonly region: string | null
   readonly gpus: number
   /** Of each GPU; null before there is evidence of them: then nobody can say. */
   readonly gpuModels: readonly (string | null)[] | null
 }
 
 /** What the submitter demanded of the machine (contract constraints), against what evidence proves. */
-export function constraintChecks(contract: Contract, { tee, gpus, gpuModels }: ProvenMachine): readonly Check[] {
-  const { tees, gpuModel } = contract.constraints
+export function constraintChecks(contract: Contract, { tee, region, gpus, gpuModels }: ProvenMachine): readonly Check[] {
+  const { tees, gpuModel, region: wantedRegion } = contract.constraints
   const wanted = contract.resources.gpus
   return [
     ...(tees.length === 0 ? [] : [check('policy.contract-tee', tees.includes(tee), oneOf(tees), tee)]),
+    ...(wantedRegion === null ? [] : [check('policy.contract-region', region === wantedRegion, wantedRegion, region ?? 'none stated')]),
     check('policy.contract-gpus', gpus >= wanted, `${wanted} attested GPUs`, String(gpus)),
     ...(gpuModel === null || gpuModels === null ? [] : [checkModel(gpuModel, Math.max(1, wanted), gpuModels)]),
   ]
@@ -85,6 +89,11 @@ function checkModel(model: string, wanted: number, found: readonly (string | nul
 }
 
 /** What of verified claims {@link constraintChecks} asks for. */
-export function provenOf({ tee, devices }: Pick<AppraisedClaims, 'tee' | 'devices'>): ProvenMachine {
-  return { tee, gpus: countGpus(devices), gpuModels: gpuModels(devices) }
+export function provenOf({ tee, devices, config }: Pick<AppraisedClaims, 'tee' | 'devices' | 'config'>): ProvenMachine {
+  return { tee, region: statedRegion(config), gpus: countGpus(devices), gpuModels: gpuModels(devices) }
+}
+
+function statedRegion(config: Json): string | null {
+  const stated = config !== null && typeof config === 'object' && 'region' in config ? config.region : null
+  return typeof stated === 'string' ? stated : null
 }

@@ -1,6 +1,7 @@
 import type { BindingGrade, PlacementGrade, Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { DeviceClaims } from '../evidence/nvidia/claims.ts'
+import type { Json } from '../formats/canonical-json.ts'
 import { allowUnknown, type Check, type Verified } from '../verdict.ts'
 import type { CpuClaims } from '../verify-format.ts'
 import { appraiseDevices } from './devices.ts'
@@ -24,6 +25,8 @@ export interface AppraisedClaims {
   readonly cpu: CpuClaims
   /** Of GPUs and switches, in the order of the binding. */
   readonly devices: readonly DeviceClaims[]
+  /** The agent's own word about itself, bound to the evidence; null for evidence without an agent. */
+  readonly config: Json
 }
 
 const BINDING_GRADES: readonly BindingGrade[] = ['none', 'nonce', 'committed', 'link']

@@ -53,7 +53,7 @@ describe('placement', () => {
     ['has no GPU of the model', {}, { constraints: { ...none, gpuModel: 'GH100' } }, 'policy.contract-gpu-model'],
     ['has a measurement that no policy lists', { claims: { ...claims, measurement: 'cd'.repeat(48) } }, {}, 'reference-values.measurement'],
     ['can be debugged', { claims: { ...claims, debug: true } }, {}, 'debug.off'],
-    ['cannot prove where it stands', {}, { constraints: { ...none, region: 'eu-west' } }, 'constraint region eu-west is not proven'],
+    ['does not state where it stands', {}, { constraints: { ...none, region: 'DE' } }, 'policy.contract-region'],
     ['cannot prove its price', {}, { constraints: { ...none, maxPricePerHour: '1.00 EUR' } }, 'maxPricePerHour'],
   ])('never takes a host that %s', async (_what, host, contract, reason) => {
     const { chosen, hopeless, reasons } = await place([candidate('a', host)], contract)

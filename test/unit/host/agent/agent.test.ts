@@ -120,6 +120,7 @@ async function start(changes: { attester?: Attester; devices?: DeviceAttester; f
     config,
     agent: 'sealgate/test',
     tls: 'A'.repeat(43),
+    region: 'DE',
     memoryBytes: 2 ** 40,
     releaseWaitMs: 300_000,
     drainMs: 20_000,
@@ -316,6 +317,11 @@ describe('a job', () => {
       contract: { constraints: { tees: ['tdx'], gpuModel: null, region: null, maxLatencyMs: null, maxPricePerHour: null } },
     })
     offer(session, tdx)
+    expect(await session.takeDecline()).toBe('NO_HOST')
+    const elsewhere = await makeScene({
+      contract: { constraints: { tees: [], gpuModel: null, region: 'US', maxLatencyMs: null, maxPricePerHour: null } },
+    })
+    offer(session, elsewhere)
     expect(await session.takeDecline()).toBe('NO_HOST')
     const huge = await makeScene({ contract: { limits: { timeMs: 1, memoryBytes: 2 ** 40 - 1, outputBytes: 1, pids: 1, cpuMillis: 1 } } })
     offer(session, { ...huge, contractJws: huge.contractJws.map((b, i) => (i === 40 ? b ^ 1 : b)) })

@@ -123,11 +123,15 @@ describe('small parts', () => {
   it('names itself and its configuration', async () => {
     const agent = await agentName()
     expect(agent).toMatch(/^sealgate\/\d+\.\d+\.\d+/)
-    const config = encodeAgentConfig(agent, fakeAttester, new FakeRunner(() => ({})), { memoryBytes: 5, releaseWaitMs: 7 })
+    const config = encodeAgentConfig(agent, fakeAttester, new FakeRunner(() => ({})), {
+      region: 'DE',
+      limits: { memoryBytes: 5, releaseWaitMs: 7 },
+    })
     expect(JSON.parse(fromUtf8(config))).toEqual({
       v: 1,
       agent,
       attester: { format: 'sev-snp', simulated: true },
+      region: 'DE',
       runner: { kind: 'wasm', grade: 'wasm-process' },
       limits: { memoryBytes: 5, releaseWaitMs: 7 },
     })

@@ -79,7 +79,7 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
     checkpoint,
     kemSuite: DEFAULT_HPKE_SUITE,
   }
-  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 0, memoryBytes: 2 ** 40 }), {
+  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', region: null, gpus: 0, memoryBytes: 2 ** 40 }), {
     attester: simulatedAttester(sevSnpTee(platform), fromHex(MEASUREMENT)),
     runner: new FakeRunner((inputs) => ({ outputs: { 'copy.csv': inputs.get('data.csv') ?? new Uint8Array() } })),
     transfers,

@@ -36,6 +36,7 @@ const claims = {
   collateralTime: T0 - 100,
   cpu: snpClaims,
   devices: [],
+  config: { region: 'DE' },
 } as AppraisedClaims as Verified<AppraisedClaims>
 
 const at = new Date(T0 * 1000)
@@ -167,10 +168,25 @@ describe('demands of policies', async () => {
 
   it('of the contract refuse another TEE and missing GPUs', () => {
     const strict = { ...contract, constraints: { ...contract.constraints, tees: ['tdx'] }, resources: { gpus: 1 } }
-    const none = { gpus: 0, gpuModels: [] }
+    const none = { region: null, gpus: 0, gpuModels: [] }
     expect(accepts(constraintChecks(contract, { tee: 'sev-snp', ...none }))).toBe(true)
     expect(bad(constraintChecks(strict, { tee: 'sev-snp', ...none }))).toEqual(['policy.contract-tee', 'policy.contract-gpus'])
-    expect(bad(constraintChecks(strict, { tee: 'tdx', gpus: 1, gpuModels: ['GH100'] }))).toEqual([])
+    expect(bad(constraintChecks(strict, { tee: 'tdx', region: null, gpus: 1, gpuModels: ['GH100'] }))).toEqual([])
+  })
+
+  it.each<[string, unknown, boolean]>([
+    ['the region that the contract names', { region: 'DE' }, true],
+    ['another region', { region: 'US' }, false],
+    ['a region that begins alike', { region: 'DE-BY' }, false],
+    ['no region', { region: null }, false],
+    ['something else as a region', { region: ['DE'] }, false],
+    ['no configuration', null, false],
+    ['a list as a configuration', ['DE'], false],
+  ])('of the contract ask for its region, of an agent that states %s', (_, config, holds) => {
+    const wanted = { ...contract, constraints: { ...contract.constraints, region: 'DE' } }
+    const proven = provenOf({ tee: 'sev-snp', devices: [], config: config as AppraisedClaims['config'] })
+    expect(bad(constraintChecks(wanted, proven))).toEqual(holds ? [] : ['policy.contract-region'])
+    expect(bad(constraintChecks(contract, proven))).toEqual([])
   })
 
   it.each<[string, number, readonly (string | null)[], boolean]>([
@@ -181,19 +197,20 @@ describe('demands of policies', async () => {
     ['as many as asked for, beside others', 2, ['GH100', 'GB100', 'GH100'], true],
   ])('of the contract look at the model of GPUs: %s', (_, gpus, gpuModels, holds) => {
     const wanted = { ...contract, constraints: { ...contract.constraints, gpuModel: 'GH100' }, resources: { gpus } }
-    const checks = constraintChecks(wanted, { tee: 'sev-snp', gpus: gpuModels.length, gpuModels })
+    const checks = constraintChecks(wanted, { tee: 'sev-snp', region: null, gpus: gpuModels.length, gpuModels })
     expect(bad(checks)).toEqual(holds ? [] : ['policy.contract-gpu-model'])
   })
 
   it('of the contract leave the model of GPUs to those who see evidence', () => {
     const wanted = { ...contract, constraints: { ...contract.constraints, gpuModel: 'GH100' }, resources: { gpus: 1 } }
-    expect(bad(constraintChecks(wanted, { tee: 'sev-snp', gpus: 1, gpuModels: null }))).toEqual([])
+    expect(bad(constraintChecks(wanted, { tee: 'sev-snp', region: null, gpus: 1, gpuModels: null }))).toEqual([])
   })
 
   it('of the contract read the model from the BROM certificate, of GPUs alone', () => {
     const device = (tee: string, hwmodel: string | null) =>
       ({ tee, identity: hwmodel === null ? null : { hwmodel } }) as unknown as DeviceClaims
     const devices = [device('nvidia-gpu', 'GH100 A01 GSP BROM'), device('nvidia-switch', 'LS_10 A01 FSP BROM'), device('nvidia-gpu', null)]
-    expect(provenOf({ tee: 'tdx', devices })).toEqual({ tee: 'tdx', gpus: 2, gpuModels: ['GH100', null] })
+    const machine = { tee: 'tdx', region: 'DE', gpus: 2, gpuModels: ['GH100', null] }
+    expect(provenOf({ tee: 'tdx', devices, config: { region: 'DE' } })).toEqual(machine)
   })
 })
