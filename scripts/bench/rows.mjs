@@ -12,6 +12,7 @@ const gpu = () => import('./rows/verify-gpu.mjs')
 const log = () => import('./rows/log.mjs')
 const dataset = () => import('./rows/dataset.mjs')
 const hpke = () => import('./rows/hpke.mjs')
+const receipt = () => import('./rows/receipt.mjs')
 const upload = () => import('./rows/upload.mjs')
 const GCM = 'bare AES-256-GCM, createCipheriv per 1 MiB chunk'
 const TLS = 'a bare TLS 1.3 socket to a process that discards'
@@ -136,6 +137,20 @@ export const rows = [
     better: 'higher',
     against: 'bare P-384 key, agreement and HKDF (OpenSSL)',
     load: async () => (await hpke()).classic,
+  },
+  {
+    id: 'receipt.verify.node',
+    unit: 'ms',
+    better: 'lower',
+    against: 'its signatures alone: 1 P-384, 4 RSA-4096 PSS, 11 Ed25519, keys imported',
+    load: async () => (await receipt()).node,
+  },
+  {
+    id: 'receipt.verify.browser',
+    unit: 'ms',
+    better: 'lower',
+    against: 'the same file in Node (wall time)',
+    load: async () => (await receipt()).browser,
   },
   { id: 'upload', unit: 'MB/s', better: 'higher', against: TLS, load: async () => (await upload()).direct },
   {
