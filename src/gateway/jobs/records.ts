@@ -65,8 +65,17 @@ export async function takeStep(tx: Tx, jobId: string, from: JobState, step: Step
 }
 
 /** Writes a new job in its first state. */
-export async function insertJob(tx: Tx, row: JobRow, grants: readonly { digest: string; nonce: Uint8Array }[], step: Step): Promise<void> {
+export async function insertJob(
+  tx: Tx,
+  row: JobRow,
+  { grants, datasets }: { readonly grants: readonly { digest: string; nonce: Uint8Array }[]; readonly datasets: readonly string[] },
+  step: Step,
+): Promise<void> {
   await tx.insertInto('jobs').values(row).execute()
+  await tx
+    .insertInto('job_inputs')
+    .values(datasets.map((dataset) => ({ job_id: row.job_id, dataset })))
+    .execute()
   const rows = grants.map(({ digest, nonce }, position) => ({ job_id: row.job_id, position, grant_digest: digest, nonce }))
   await tx.insertInto('job_grants').values(rows).execute()
   await writeTransition(tx, row.job_id, step)
@@ -128,9 +137,16 @@ export async function requireVisible(db: Database, caller: Caller, jobId: string
   if (row === undefined) throw unknownJob(jobId)
 }
 
-/** Reads a job and everything that it names. @throws AttestError `NOT_FOUND`, `LOG_CORRUPT`. */
+/** Nothing is kept of a job whose datasets were erased but that it was, and how it ended. */
+export function refuseErasedJob({ job_id, contract }: Pick<JobRow, 'job_id' | 'contract'>): void {
+  if (contract.length > 0) return
+  throw new AttestError('DATASET_ERASED', `the records of job ${job_id} went with its datasets`, { at: 'jobs' })
+}
+
+/** Reads a job and everything that it names. @throws AttestError `NOT_FOUND`, `LOG_CORRUPT`, `DATASET_ERASED`. */
 export async function loadFacts(db: Database, grants: Grants, jobId: string): Promise<JobFacts> {
   const row = await findJob(db, jobId)
+  refuseErasedJob(row)
   const { payload, digest, signers } = await verifyFlattenedJws(row.contract, CONTRACT_TYP, 'contract')
   if (digest !== row.digest) throw new AttestError('LOG_CORRUPT', 'a stored contract is not the one of its name', { at: 'store.jobs' })
   const contract = parseContract(payload)
