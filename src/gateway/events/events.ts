@@ -78,11 +78,11 @@ export class Events {
     return index
   }
 
-  /** The newest ones that this caller may read, oldest first. */
+  /** The newest ones of this caller, and the newest that every client may read, in the order of the log. */
   async list(caller: Caller): Promise<readonly Omit<EventRow, 'body'>[]> {
-    const all = this.#db.selectFrom('events').select(['log_index', 'type', 'name', 'reader'])
-    const own = all.where((eb) => eb.or([eb('reader', '=', caller.id), eb('reader', 'is', null)]))
-    return (await own.orderBy('log_index', 'desc').limit(LIST_LIMIT).execute()).reverse()
+    const all = this.#db.selectFrom('events').select(['log_index', 'type', 'name', 'reader']).orderBy('log_index', 'desc').limit(LIST_LIMIT)
+    const own = await all.where('reader', '=', caller.id).execute()
+    return [...own, ...(await all.where('reader', 'is', null).execute())].sort((a, b) => a.log_index - b.log_index)
   }
 
   /**
