@@ -44,11 +44,12 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   const { payload, digest, signers } = await verifyFlattenedJws(request.contractJws, CONTRACT_TYP, 'contract')
   const contract = parseContract(payload)
   checkLists(request)
+  const datasets = [...new Set(contract.inputs.map((input) => input.header))]
+  // Before its grants are looked for, which go with it.
+  await refuseErased(db, datasets)
   const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
   checkOneOwner(held)
   await grants.refuseRevoked(held)
-  const datasets = [...new Set(contract.inputs.map((input) => input.header))]
-  await refuseErased(db, datasets)
   const headers = await loadHeaders(db, contract)
   const job = { contract, submitter: signers[0]?.thumbprint ?? '', headers: new Map(headers.map((h) => [h.digest, h.document])) }
   refuseUnless(await jobGrantChecks(job, held), 'GRANT_DENIED', 'grants')

@@ -68,8 +68,13 @@ export class Erasures {
         const row = { order_jws: jws, header, policy: policyText, put_by: caller.id, created_at: this.#core.means.clock.now() }
         await this.#keep({ dataset, log_index: null, ...row })
       }
-      await this.#enforce(dataset)
-      return this.#complete(dataset)
+      try {
+        await this.#enforce(dataset)
+        return await this.#complete(dataset)
+      } catch (error) {
+        this.#retryLater()
+        throw error
+      }
     })
   }
 
@@ -227,11 +232,15 @@ export class Erasures {
         }
       } catch (error) {
         this.#core.means.logger.error(toldOf(error), 'a dataset could not be erased yet')
-        this.#cancelRetry()
-        if (!this.#closed) this.#cancelRetry = this.#core.means.clock.after(RETRY_MS, () => this.poke())
+        this.#retryLater()
       }
     }
     this.#running = null
+  }
+
+  #retryLater(): void {
+    this.#cancelRetry()
+    if (!this.#closed) this.#cancelRetry = this.#core.means.clock.after(RETRY_MS, () => this.poke())
   }
 
   async #find(dataset: string): Promise<ErasureRow | null> {
