@@ -20,6 +20,8 @@ import { MEASUREMENT, platform, simulatedReport } from './receipt-builder.ts'
 
 /** What a dishonest party could do differently at its own step; what follows is made consistent and signed properly. */
 export interface EventPlan {
+  /** Of the dataset, canonical bytes. */
+  readonly header: Uint8Array
   readonly order: Partial<ErasureOrder>
   readonly revocation: Partial<Revocation>
   readonly binding: Partial<Binding>
@@ -39,6 +41,7 @@ export interface EventPlan {
 }
 
 const DEFAULTS: EventPlan = {
+  header: encodeHeader(sampleHeader()),
   order: {},
   revocation: {},
   binding: {},
@@ -75,7 +78,7 @@ export const sampleDestroyed: EventPredicates['erasure']['destroyed'] = {
 }
 
 async function erasure(plan: EventPlan): Promise<Made<'erasure'>> {
-  const header = encodeHeader(sampleHeader())
+  const { header } = plan
   const policy = encodePolicy(samplePolicy(plan.policy))
   const dataset = await digestOf(header)
   const order = encodeErasureOrder({
@@ -109,7 +112,7 @@ async function erasure(plan: EventPlan): Promise<Made<'erasure'>> {
 
 async function revocation(plan: EventPlan): Promise<Made<'revocation'>> {
   const policy = encodePolicy(samplePolicy(plan.policy))
-  const grant = encodeGrant(await sampleGrant(encodeHeader(sampleHeader()), policy))
+  const grant = encodeGrant(await sampleGrant(plan.header, policy))
   const digest = await digestOf(grant)
   const bytes = encodeRevocation({ v: 1, grant: digest, revokedAt: '2026-05-28T20:26:00Z', stopJobs: true, ...plan.revocation })
   return {

@@ -122,7 +122,7 @@ describe('an erasure', () => {
   it('leaves no byte of an erased salt or opening in any file of the gateway', async () => {
     const { receipt } = await ran()
     const { log } = parseReceiptFile(receipt)
-    const canaries = [log.ending.salt, log.release?.salt ?? ''].map(fromBase64Url)
+    const canaries = [log.ending.salt, log.release?.salt ?? ''].map((salt) => Buffer.from(fromBase64Url(salt)))
     const everywhere = (): Buffer =>
       Buffer.concat(
         readdirSync(data(), { withFileTypes: true })
