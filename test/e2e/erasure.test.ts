@@ -73,7 +73,7 @@ describe('a dataset that its owner erases', () => {
       },
     })
     expect((await sealgate(['receipt', 'verify', world.path('erased.sealgate-receipt.json')])).exitCode).toBe(5)
-    expect((await owner('receipt', 'show', world.path('erased.sealgate-receipt.json'))).stderr).toContain(
+    expect((await sealgate(['receipt', 'show', world.path('erased.sealgate-receipt.json')])).stderr).toContain(
       `erased       dataset ${world.dataset}`,
     )
   })

@@ -208,6 +208,6 @@ export async function buildEvent<T extends EventType>(type: T, changes: Partial<
   const index = await theLog.append({ type, tags: [], ends: null, deadline: null, ...plan.leaf }, salt, receipt)
   await theLog.fill(2)
   const entry = entryToJson(await theLog.prove(index, salt, await theLog.checkpoint(plan.time, plan.cosigners)))
-  const file = plan.file({ ...documents, v: 1, receipt: b64(receipt), entry } as EventFile)
+  const file = plan.file({ ...documents, v: 1, receipt: b64(receipt), entry })
   return { bytes: encodeEventFile(file), file, statement }
 }

@@ -98,7 +98,7 @@ export class Events {
     const policy = 'policy' in documents ? documents.policy : null
     const policies = policy === null ? [] : [parsePolicy(fromBase64Url(policy))]
     const entry = entryToJson(await this.#witnessed.entry(index, policies, null))
-    return encodeEventFile({ ...documents, entry } as EventFile)
+    return encodeEventFile({ ...documents, entry })
   }
 }
 

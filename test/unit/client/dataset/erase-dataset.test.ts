@@ -55,7 +55,9 @@ function gatewayThatAnswers(receipt: Uint8Array, waiting: readonly number[] = []
 describe('the erasure of a dataset in its owner’s folder', () => {
   it('leaves no spelling of the key, wrapped or not, in any file', async () => {
     const { wrapped } = JSON.parse(readFileSync(keyPath(), 'utf8')) as { wrapped: { ciphertext: string; enc: string } }
-    const needles = [wrapped.ciphertext, wrapped.enc, toHex(dek), toBase64Url(dek), Buffer.from(dek).toString('base64')].map(Buffer.from)
+    const needles = [wrapped.ciphertext, wrapped.enc, toHex(dek), toBase64Url(dek), Buffer.from(dek).toString('base64')].map((text) =>
+      Buffer.from(text),
+    )
     const found = (): number =>
       readdirSync(owner.path, { recursive: true, withFileTypes: true }).filter(
         (e) => e.isFile() && [...needles, Buffer.from(dek)].some((needle) => readFileSync(join(e.parentPath, e.name)).includes(needle)),

@@ -42,8 +42,7 @@ async function attacked(type: EventType, plan: Partial<EventPlan>): Promise<read
 
 const change =
   (parts: object) =>
-  (file: EventFile): EventFile =>
-    ({ ...file, ...parts }) as EventFile
+  (file: EventFile): EventFile => ({ ...file, ...parts })
 
 describe.each(TYPES)('the receipt file of an event of type %s', (type) => {
   it('is accepted, with the time of the log', async () => {
