@@ -81,4 +81,6 @@ function lock(port: SqlitePort): void {
   port.prepare('pragma secure_delete = on').all([])
   port.exec('begin immediate')
   port.exec('commit')
+  // What a crash left in the log of writes, and with it pages of before a deletion, goes into the file now.
+  port.prepare('pragma wal_checkpoint(truncate)').all([])
 }
