@@ -31,6 +31,7 @@ export const documentTargets = [
   document('contract', 'verify/documents/contract.js', 'Contract', payload('010-contract')),
   document('grant', 'verify/documents/grant.js', 'Grant', payload('011-grant')),
   document('revocation', 'verify/documents/grant.js', 'Revocation', payload('012-revocation')),
+  document('erasure-order', 'verify/documents/erasure.js', 'ErasureOrder', payload('031-erasure-order')),
   document('policy', 'verify/documents/policy.js', 'Policy', () => ['013-policy', '013b-policy-requirements'].flatMap((v) => payload(v)())),
   document('header', 'verify/documents/header.js', 'Header', () =>
     ['014-dataset-header', '015-result-header'].flatMap((v) => payload(v)()),
@@ -43,4 +44,5 @@ export const documentTargets = [
   document('kem-key-file', 'seal/kem-key-file.js', 'KemKey', kemKey),
   document('evidence-bundle', 'verify/documents/evidence-bundle.js', 'EvidenceBundle', () => goldens('bundle.golden.json')),
   document('receipt-file', 'verify/documents/receipt-file.js', 'ReceiptFile', () => goldens('receipt.golden.json')),
+  document('event-file', 'verify/documents/event-file.js', 'EventFile', () => goldens('event.golden.json')),
 ]

@@ -120,7 +120,7 @@ export const verifyTargets = [
       const { verifyReceiptFile } = await load('verify/receipt/index.js')
       const trust = parseTrustFile(golden('029-receipt-file', 'trust.golden.json'))
       const verify = (input) => verifyReceiptFile(input, { trust: input.length % 16 === 15 ? null : trust })
-      const seeds = goldens('receipt.golden.json')
+      const seeds = [...goldens('receipt.golden.json'), ...goldens('event.golden.json')]
       return { seeds, run: verdictTarget({ seeds, verify, proven: (claims) => claims, createCache: () => null }) }
     },
   },

@@ -2,8 +2,9 @@ import { readBytes } from '../client/files.ts'
 import { MAX_RECEIPT_FILE_SIZE } from '../verify/documents/receipt-file.ts'
 import { parseTrustFile } from '../verify/documents/trust.ts'
 import { AttestError, ERROR_CODES } from '../verify/errors.ts'
-import { type ReceiptSummary, type ReceiptVerdict, verifyReceiptFile } from '../verify/receipt/index.ts'
+import { type EventSummary, type ReceiptSummary, type ReceiptVerdict, verifyReceiptFile } from '../verify/receipt/index.ts'
 import { exitCodeOf } from '../verify/verdict.ts'
+import { eventLines, mlDsaLine } from './event-lines.ts'
 import { EXIT_OK } from './exit-codes.ts'
 import type { Output } from './output.ts'
 
@@ -50,7 +51,20 @@ async function verdictOf(
   return verdict.decision === 'accept' ? { ...verdict, error: null } : verdict
 }
 
-function summaryLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): readonly string[] {
+function summaryLines(summary: EventSummary | ReceiptSummary, output: Pick<Output, 'paint'>): readonly string[] {
+  switch (summary.type) {
+    case 'erasure':
+    case 'onboard':
+    case 'revocation':
+      return eventLines(summary, output)
+    case 'execution':
+    case 'refusal':
+    case 'lost':
+      return jobLines(summary, output)
+  }
+}
+
+function jobLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): readonly string[] {
   const code = s.outcome.code === null ? '' : ` (${s.outcome.code})`
   return [
     `  job          ${s.jobId}, attempt ${s.attempt}`,
@@ -67,10 +81,4 @@ function summaryLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): read
     ...(s.log === null ? [] : [`  log          ${s.log.origin}, witnesses ${s.log.witnesses}`]),
     ...(s.results === null ? [] : [`  results      sha256 ${s.results}`]),
   ]
-}
-
-function mlDsaLine({ mlDsa }: ReceiptSummary, paint: Output['paint']): readonly string[] {
-  if (mlDsa === null) return []
-  if (mlDsa.trusted) return [`  ML-DSA-65    signed by the gateway's key ${mlDsa.signer} too`]
-  return [paint.warn(`  ML-DSA-65    signer unknown: ${mlDsa.signer}; counts for nothing`)]
 }

@@ -38,6 +38,30 @@ export interface RemoteBlob {
   readonly sizeBytes: number
 }
 
+export interface RemoteErasure {
+  readonly dataset: string
+  /** RFC 3339, the gateway's clock. */
+  readonly orderedAt: string
+  /** Null while jobs still have the key. */
+  readonly logIndex: number | null
+}
+
+/** How far an erasure has come at the gateway. */
+export interface ErasureProgress {
+  /** Place of the erasure in the log; null while jobs still have the key. */
+  readonly logIndex: number | null
+  readonly waitingJobs: number
+}
+
+export interface RemoteReceipt {
+  /** Empty for what is no job's. */
+  readonly jobId: string
+  readonly type: string
+  readonly logIndex: number
+  /** What it is about where that is no job: a dataset, a host, a grant. */
+  readonly subject: string
+}
+
 export interface RemoteGrant {
   readonly grantId: string
   readonly jws: Uint8Array
@@ -121,8 +145,24 @@ export class Client {
   }
 
   async listDatasets(options: CallOptions = {}): Promise<readonly RemoteBlob[]> {
-    const { datasets } = await this.#call(DatasetService.listDatasets, {}, options)
-    return datasets.map(blobFromWire)
+    return (await this.#call(DatasetService.listDatasets, {}, options)).datasets.map(blobFromWire)
+  }
+
+  /** Datasets that this identity had erased, or that are being erased. */
+  async listErased(options: CallOptions = {}): Promise<readonly RemoteErasure[]> {
+    const { erased } = await this.#call(DatasetService.listDatasets, {}, options)
+    return erased.map(({ blobId, orderedAt, logIndex }) => ({
+      dataset: blobId ?? '',
+      orderedAt: orderedAt ?? '',
+      logIndex: logIndex == null ? null : toNumber(logIndex),
+    }))
+  }
+
+  /** @param policy - Exact bytes of the policy that the order names. */
+  async eraseDataset(orderJws: Uint8Array, policy: Uint8Array | null, options: CallOptions = {}): Promise<ErasureProgress> {
+    const request = { orderJws, policy: policy ?? new Uint8Array() }
+    const { logIndex, waitingJobs } = await this.#call(DatasetService.eraseDataset, request, options)
+    return { logIndex: logIndex == null ? null : toNumber(logIndex), waitingJobs }
   }
 
   download(blobId: string, sizeBytes: number, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
@@ -251,11 +291,19 @@ export class Client {
     return bytesOf((await this.#call(ReceiptService.getReceipt, { jobId }, options)).receiptFile)
   }
 
-  async listReceipts(
-    options: CallOptions = {},
-  ): Promise<readonly { readonly jobId: string; readonly type: string; readonly logIndex: number }[]> {
+  /** The receipt of what is no job's, by its place in the log. */
+  async eventReceipt(logIndex: number, options: CallOptions = {}): Promise<Uint8Array> {
+    return bytesOf((await this.#call(ReceiptService.getEventReceipt, { logIndex }, options)).receiptFile)
+  }
+
+  async listReceipts(options: CallOptions = {}): Promise<readonly RemoteReceipt[]> {
     const { receipts } = await this.#call(ReceiptService.listReceipts, {}, options)
-    return receipts.map((r) => ({ jobId: r.jobId ?? '', type: r.type ?? '', logIndex: toNumber(r.logIndex) }))
+    return receipts.map(({ jobId, type, logIndex, subject }) => ({
+      jobId: jobId ?? '',
+      type: type ?? '',
+      logIndex: toNumber(logIndex),
+      subject: subject ?? '',
+    }))
   }
 
   // Log

@@ -90,6 +90,25 @@ export function replaceFile(path: string, data: Uint8Array | string, mode: numbe
   )
 }
 
+/**
+ * Overwrites a file with zeros and removes it; one that is not there is fine. Overwriting is worth what the file system makes of it:
+ * one that copies on write, or a disk that spreads writes, keeps the old blocks for a while.
+ */
+export function destroyFile(path: string): Promise<void> {
+  return explained(path, async () => {
+    if (!(await exists(path))) return
+    const file = await open(path, 'r+')
+    try {
+      const { size } = await file.stat()
+      await file.write(new Uint8Array(size), 0, size, 0)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rm(path)
+  })
+}
+
 /** Gives `work` a path beside `path`, which is removed if `work` fails. `work` renames it when it is complete. */
 export async function withTemporary<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)

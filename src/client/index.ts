@@ -1,12 +1,16 @@
 export { backUp, MAX_BACKUP_SIZE, restoreBackup } from './backup.ts'
 export {
   Client,
+  type ErasureProgress,
   type RemoteBlob,
+  type RemoteErasure,
   type RemoteEvidence,
   type RemoteGrant,
   type RemoteHost,
+  type RemoteReceipt,
   type SealedKeyMessage,
 } from './client.ts'
+export { type ErasedDataset, type EraseOptions, type EraseRequest, eraseAtGateway, eraseHere } from './dataset/erase-dataset.ts'
 export { type OpenedDataset, type OpenRequest, openDataset } from './dataset/open-dataset.ts'
 export { pushDataset } from './dataset/push-dataset.ts'
 export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
@@ -37,7 +41,7 @@ export { type CheckedReceipt, checkReceipt, type ReceiptExpectation } from './jo
 export { fetchResults, type OpenedResults } from './job/results.ts'
 export { type JobEvent, type JobReport, type JobRequest, runJob } from './job/run-job.ts'
 export { isFinal, type JobStateName, type JobView, type TransitionView } from './job-view.ts'
-export { type KeptDataset, type KeptGrant, Keyring } from './keyring.ts'
+export { type KeptDataset, type KeptErasure, type KeptGrant, Keyring } from './keyring.ts'
 export { describeFinding, LogAudit, type LogFinding } from './log-audit.ts'
 export { type ConsistencySource, type KnownLog, LogMemory } from './log-memory.ts'
 export { type LogFork, LogMonitor, type MissingView, type MonitorOptions, type MonitorPass, type OtherView } from './log-monitor.ts'

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { type KemKey, Secret, unwrap, unwrapFromKeyring, type Wrapped, wrap, wrapForKeyring } from '../seal/index.ts'
 import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
-import { blobField, countField, encodeDocument, parseDocument, sha256Field } from '../verify/documents/fields.ts'
+import { blobField, countField, encodeDocument, MAX_DOCUMENT_SIZE, parseDocument, sha256Field } from '../verify/documents/fields.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from '../verify/documents/keys.ts'
 import { AttestError } from '../verify/errors.ts'
-import { exists, fileError, makeFolder, PRIVATE, readBytesIfThere, replaceFile, syncFolder, writeNew } from './files.ts'
+import { destroyFile, exists, fileError, makeFolder, PRIVATE, readBytesIfThere, replaceFile, syncFolder, writeNew } from './files.ts'
 import { MAX_FILE_SIZE } from './folder.ts'
 
 interface WrappedJson {
@@ -44,6 +44,17 @@ interface RevocationFile {
   readonly jws: string
 }
 
+interface ErasureFile {
+  readonly v: 1
+  readonly type: 'sealgate/keyring-erasure/v1'
+  /** For people: the name of the file that was sealed. */
+  readonly name: string
+  /** The signed order, as it goes to gateways. */
+  readonly jws: string
+  /** Exact bytes of the policy that it names. */
+  readonly policy: string | null
+}
+
 const wrappedSchema = z.strictObject({ suite: hpkeSuiteField, enc: blobField(2048), ciphertext: blobField(256) })
 const datasetSchema: z.ZodType<DatasetFile> = z.strictObject({
   v: z.literal(1),
@@ -68,6 +79,14 @@ const revocationSchema: z.ZodType<RevocationFile> = z.strictObject({
   jws: blobField(4096),
 })
 
+const erasureSchema: z.ZodType<ErasureFile> = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('sealgate/keyring-erasure/v1'),
+  name: z.string().max(255),
+  jws: blobField(4096),
+  policy: blobField(MAX_DOCUMENT_SIZE).nullable(),
+})
+
 /** The wrapped use key is bound to the grant's digest, as a dataset's key is to its header's. */
 const INFO = 'sealgate/keyring/v1'
 
@@ -80,6 +99,15 @@ export interface KeptDataset {
   readonly header: Uint8Array
   /** Root over the ciphertext, base64url. */
   readonly root: string
+}
+
+/** A dataset that its owner had erased: the key is gone, or goes with the next call of {@link Keyring.destroyDataset}. */
+export interface KeptErasure {
+  /** SHA-256 of the header. */
+  readonly digest: string
+  readonly name: string
+  readonly jws: Uint8Array
+  readonly policy: Uint8Array | null
 }
 
 export interface KeptGrant {
@@ -106,7 +134,7 @@ export class Keyring {
     await writeNew(this.#datasetPath(dataset.digest), encodeDocument('keyring', datasetSchema, file), PRIVATE)
   }
 
-  /** @throws AttestError `NOT_FOUND` for a dataset whose key is not in this keyring. */
+  /** @throws AttestError `NOT_FOUND` for a dataset whose key is not in this keyring, `DATASET_ERASED`. */
   async dataset(digest: string): Promise<KeptDataset> {
     return keptDataset(digest, await this.#readDataset(digest))
   }
@@ -118,7 +146,8 @@ export class Keyring {
   }
 
   async datasets(): Promise<readonly KeptDataset[]> {
-    const names = await this.#names('dataset-')
+    const erased = await this.#names('erased-')
+    const names = (await this.#names('dataset-')).filter((digest) => !erased.includes(digest))
     return Promise.all(names.map((digest) => this.dataset(digest)))
   }
 
@@ -166,7 +195,55 @@ export class Keyring {
     return exists(this.#revocationPath(digest))
   }
 
+  /**
+   * Remembers that a dataset is erased. From now on nobody gets its key from here, also where it is still on the disk: see
+   * {@link destroyDataset}. Durable when it returns; a crash before costs the owner this one call. There is no way back.
+   */
+  async putErasure({ digest, name, jws, policy }: KeptErasure): Promise<void> {
+    const file = {
+      v: 1,
+      type: 'sealgate/keyring-erasure/v1',
+      name,
+      jws: toBase64Url(jws),
+      policy: policy === null ? null : toBase64Url(policy),
+    } as const
+    await makeFolder(this.#folder)
+    await replaceFile(this.#erasurePath(digest), encodeDocument('keyring', erasureSchema, file), PRIVATE)
+    await syncFolder(this.#folder)
+  }
+
+  /** Null for a dataset that was not erased here. @throws AttestError `DOCUMENT_INVALID` for a damaged file: it is erased all the same. */
+  async erasure(digest: string): Promise<KeptErasure | null> {
+    const bytes = await readBytesIfThere(this.#erasurePath(digest), MAX_FILE_SIZE)
+    if (bytes === null) return null
+    const { name, jws, policy } = parseDocument('keyring', erasureSchema, bytes, MAX_FILE_SIZE)
+    return { digest, name, jws: fromBase64Url(jws), policy: policy === null ? null : fromBase64Url(policy) }
+  }
+
+  /** Digests of the datasets that were erased here. */
+  erasures(): Promise<readonly string[]> {
+    return this.#names('erased-')
+  }
+
+  /** Whether a dataset was erased here. That the file is there says so, whatever has become of its content. */
+  async isErased(digest: string): Promise<boolean> {
+    return exists(this.#erasurePath(digest))
+  }
+
+  /**
+   * Destroys the key of an erased dataset. Durable when it returns: that the key is gone from this folder. A crash before leaves the
+   * key or not, and in either case the memory that it is erased, so the next call does it. Copies of the folder, and what a file
+   * system or a disk keeps of overwritten blocks, are out of reach.
+   * @throws AttestError `INTERNAL` for a dataset that is not remembered as erased.
+   */
+  async destroyDataset(digest: string): Promise<void> {
+    if (!(await this.isErased(digest))) throw new AttestError('INTERNAL', 'a key is destroyed after the erasure is remembered')
+    await destroyFile(this.#datasetPath(digest))
+    await syncFolder(this.#folder)
+  }
+
   async #readDataset(digest: string): Promise<DatasetFile> {
+    if (await this.isErased(digest)) throw new AttestError('DATASET_ERASED', `you have erased dataset ${digest}`, { at: 'keyring' })
     const bytes = await readBytesIfThere(this.#datasetPath(digest), MAX_FILE_SIZE)
     if (bytes === null) throw new AttestError('NOT_FOUND', `the keyring ${this.#folder} holds no key of dataset ${digest}`)
     return parseDocument('keyring', datasetSchema, bytes, MAX_FILE_SIZE)
@@ -190,6 +267,10 @@ export class Keyring {
 
   #datasetPath(digest: string): string {
     return join(this.#folder, `dataset-${checkDigest(digest)}.json`)
+  }
+
+  #erasurePath(digest: string): string {
+    return join(this.#folder, `erased-${checkDigest(digest)}.json`)
   }
 
   #revocationPath(digest: string): string {

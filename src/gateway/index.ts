@@ -11,7 +11,6 @@ export {
 export { GATEWAY_FILES, type GatewayConfig, type GatewayLimits, loadConfig } from './config/config.ts'
 export { type GatewayKeys, type LogPrivateKey, loadKeys } from './config/keys.ts'
 export { gatewayMlDsaSigner } from './config/ml-dsa.ts'
-export { ONBOARDING_TYP } from './hosts/onboarding.ts'
 export { examineLog, type LogState, renewHead } from './log/examine.ts'
 export { type GatewayOptions, type RunningGateway, startGateway } from './start-gateway.ts'
 export type { StoreOptions } from './store/open-store.ts'

@@ -25,6 +25,7 @@ import { gatewayCollateral } from './collateral/gateway-collateral.ts'
 import { GATEWAY_FILES, type GatewayConfig, loadConfig, logHeadPath } from './config/config.ts'
 import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { gatewayMlDsaSigner } from './config/ml-dsa.ts'
+import { Events } from './events/events.ts'
 import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
@@ -102,36 +103,35 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const witnessed = witnessing.log
   const collateral = await gatewayCollateral(folder, config, clock, logger)
   const appraiser = new Appraiser(clock, collateral.source, config.simulatedRoots.map(fromBase64Url))
-  const grants = new Grants(db, log, clock)
   const registry = new HostRegistry()
   const gateway = `sealgate-gateway/${packageVersion()}`
-  const mlDsa = keys.mlDsa === null ? null : await gatewayMlDsaSigner(keys.mlDsa)
-  const endings = new Endings(log, witnessed, { signing: keys.signing, mlDsa }, clock, gateway)
-  const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, clock, limits, logger })
+  const receiptKeys = { signing: keys.signing, mlDsa: keys.mlDsa === null ? null : await gatewayMlDsaSigner(keys.mlDsa) }
+  const events = new Events(db, log, witnessed, receiptKeys, gateway)
+  const grants = new Grants(db, events, clock)
+  const endings = new Endings(log, witnessed, receiptKeys, clock, gateway)
   const access = new BlobAccess(db, grants)
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
+  const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, events, uploads, clock, limits, logger })
   await uploads.sweep()
 
   const ofHosts = { allowUnknown: config.allowUnknown, sevSnp: {}, tdx: {}, sgx: {}, nvidia: {}, ...config.hostRequirements }
   const onboarding = {
     db,
-    log,
+    events,
     appraiser,
     clock,
-    signingKey: keys.signing,
-    gateway,
     ofHosts,
     attestationSeconds: limits.attestationSeconds,
   }
   const grpc = createGrpcServer()
   const calls = new Calls(logger)
   addService(grpc, AttestationService, attestationService(appraiser, ofHosts), calls)
-  addService(grpc, DatasetService, datasetService(db, uploads, access), calls)
+  addService(grpc, DatasetService, datasetService({ db, uploads, access, erasures: jobs.erasures }), calls)
   addService(grpc, GrantService, grantService(grants, jobs.revocations), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
   addService(grpc, JobService, jobService(db, jobs), calls)
   addService(grpc, LogService, logService(log, witnessed), calls)
-  addService(grpc, ReceiptService, receiptService(db, grants, witnessed), calls)
+  addService(grpc, ReceiptService, receiptService({ db, grants, log: witnessed, events }), calls)
   const health = addHealth(grpc)
 
   await jobs.resume()
@@ -152,7 +152,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   }
   const bound = formatAddress(listener.address)
   const { name, simulatedRoots } = config
-  const facts = { name, address: bound, log: log.origin, mlDsa: mlDsa !== null, simulatedRoots: simulatedRoots.length }
+  const facts = { name, address: bound, log: log.origin, mlDsa: receiptKeys.mlDsa !== null, simulatedRoots: simulatedRoots.length }
   logger.info(facts, 'gateway is listening')
   return {
     name: config.name,

@@ -46,6 +46,7 @@ export const ERROR_CODES = {
   GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },
   GRANT_EXPIRED: { exit: 5, fix: 'The grant is not valid at this time; ask the owner to renew it.' },
   GRANT_USED: { exit: 5, fix: 'The use slots of the grant are spent; ask the owner for a new grant.' },
+  DATASET_ERASED: { exit: 5, fix: 'The owner has erased this dataset: its key is gone, and nothing brings it back.' },
   SIGNER_UNKNOWN: { exit: 5, fix: 'The signer is not in the trust file; name one with --trust.' },
   RECEIPT_INCONSISTENT: { exit: 4, fix: 'Parts of the receipt contradict each other: do not trust it.' },
   JOB_CONFLICT: { exit: 5, fix: 'The job is not in a state that allows this; see sealgate job watch.' },

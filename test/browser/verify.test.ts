@@ -122,6 +122,21 @@ describe.skipIf(executablePath === null)('in a page', () => {
     })
   })
 
+  it.each(['032-erasure-file', '033-revocation-file', '034-onboarding-file'])('%s is judged as in Node to the last word', async (id) => {
+    const [file, trust] = [golden(id, 'event.golden.json'), golden('028-trust-file', 'trust.golden.json')]
+    for (const [given, known, decision] of [
+      [file, trust, 'accept'],
+      [file, null, 'reject'],
+      [file.map((b, i) => (i === 600 ? b ^ 1 : b)), trust, 'reject'],
+    ] as const) {
+      const inPage = await page.verifyReceipt(given, known)
+      expect(inPage.decision).toBe(decision)
+      expect(inPage).toEqual(
+        JSON.parse(JSON.stringify(await verifyReceiptFile(given, { trust: known === null ? null : parseTrustFile(known) }))),
+      )
+    }
+  })
+
   describe.each(Object.entries(ROOMS).filter(([, cases]) => cases.length > 0))('%s', (room, cases) => {
     it.each(cases)('$id is judged as expected, and as in Node to the last word', async (one) => {
       const inPage = await page.verify(one)

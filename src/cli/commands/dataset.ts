@@ -22,8 +22,15 @@ interface OpenOptions extends FolderOptions {
   readonly out?: string
 }
 
+interface EraseOptions extends FolderOptions {
+  readonly stopJobs: boolean
+  readonly reason?: string
+  readonly policy?: string
+  readonly receipt?: string
+}
+
 export function register(program: Command): void {
-  const dataset = program.command('dataset').description('seal data, open it again, upload it, list what is there')
+  const dataset = program.command('dataset').description('seal data, open it again, upload it, list what is there, erase it')
   dataset
     .command('seal')
     .description('encrypt a file or a folder locally; its key stays in your keyring')
@@ -67,6 +74,24 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate dataset push data.sealed --folder alice'))
     .action(action<FolderOptions, [string]>(push))
+  dataset
+    .command('erase')
+    .description('destroy the key of a dataset here and everything about it at the gateway; there is no way back')
+    .argument('<dataset>', 'id of the dataset')
+    .option('--stop-jobs', 'also stop jobs that have the key already (default: wait for them)', false)
+    .option('--reason <text>', 'for people; stands in the receipt')
+    .option('--policy <file>', 'policy whose log and witnesses must prove the erasure (default: policy.json in the folder, if there)')
+    .option('--receipt <file>', 'also keep the receipt here (it is kept in receipts/ of the folder)')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      examples(
+        'sealgate dataset erase <id> --folder alice',
+        'sealgate dataset erase <id> --stop-jobs --receipt erased.sealgate-receipt.json --folder alice',
+      ),
+    )
+    .action(action<EraseOptions, [string]>(erase))
   dataset
     .command('list')
     .description('list your datasets at the gateway')
@@ -128,15 +153,66 @@ async function push({ output, signal }: Context, { folder }: FolderOptions, seal
   output.answer({ dataset }, [`Uploaded ${sealed}.`, `  dataset  ${dataset}`])
 }
 
+async function erase({ output, signal }: Context, options: EraseOptions, dataset: string): Promise<void> {
+  const { eraseAtGateway, eraseHere, PUBLIC, replaceFile } = await import('../../client/index.ts')
+  const { withSession } = await import('../session.ts')
+  const { unixSeconds } = await import('../../verify/appraise/index.ts')
+  const { eventLines } = await import('../event-lines.ts')
+  const policy = await erasurePolicy(options)
+  const { folder, stopJobs, reason } = options
+  const erased = await withSession(folder, async ({ client, owner, trust }) => {
+    const wish = { owner, dataset, stopJobs, reason: reason ?? null, policy, now: unixSeconds(new Date()) }
+    const erasure = await eraseHere(wish)
+    output.line(`The key of dataset ${dataset} is destroyed in ${folder}. Telling the gateway; if that fails, run this again.`)
+    const onWaiting = (jobs: number): void => output.progress(`Waiting for ${jobs} jobs that have the key (--stop-jobs stops them)`)
+    return eraseAtGateway(client, owner, trust, erasure, { signal, onWaiting })
+  })
+  if (options.receipt !== undefined) await replaceFile(options.receipt, erased.receipt, PUBLIC)
+  const { logIndex, path, summary } = erased
+  output.answer({ dataset, logIndex, receipt: options.receipt ?? path, erasure: summary }, [
+    'Erased.',
+    ...eventLines(summary, output),
+    `  receipt      ${options.receipt ?? path}`,
+    output.paint.warn('Backups and other copies of this folder still hold the key, and whoever has one can open the ciphertext:'),
+    output.paint.warn('destroy or renew them. Plaintext that the dataset was made of, and results of its jobs, are yours to delete.'),
+  ])
+}
+
+/** Given by name it must be there; the one of the folder may not be. */
+async function erasurePolicy({ folder, policy }: EraseOptions): Promise<Uint8Array | null> {
+  const { exists, FILES, loadPolicyBytes } = await import('../../client/index.ts')
+  const path = policy ?? `${folder}/${FILES.policy}`
+  return policy === undefined && !(await exists(path)) ? null : loadPolicyBytes(path)
+}
+
 async function list({ output, signal }: Context, { folder }: FolderOptions): Promise<void> {
   const { loadOwner } = await import('../../client/index.ts')
   const { withClient } = await import('../session.ts')
-  const owner = await loadOwner(folder)
-  const kept = new Map((await owner.keyring.datasets()).map((d) => [d.digest, d.name]))
-  const remote = await withClient(folder, (client) => client.listDatasets({ signal }))
-  const datasets = remote.map((d) => ({ dataset: d.blobId, sizeBytes: d.sizeBytes, root: d.root, name: kept.get(d.blobId) ?? null }))
-  const rows = datasets.map((d) => [d.dataset, String(d.sizeBytes), d.name ?? '(no key here)'])
-  output.answer({ datasets }, rows.length === 0 ? ['No datasets.'] : table([['DATASET', 'BYTES', 'NAME'], ...rows]))
+  const { keyring } = await loadOwner(folder)
+  const kept = new Map((await keyring.datasets()).map((d) => [d.digest, d.name]))
+  const [remote, there] = await withClient(folder, async (client) => [
+    await client.listDatasets({ signal }),
+    await client.listErased({ signal }),
+  ])
+  const here = new Set(await keyring.erasures())
+  const datasets = remote
+    .filter((d) => !here.has(d.blobId))
+    .map((d) => ({ dataset: d.blobId, sizeBytes: d.sizeBytes, root: d.root, name: kept.get(d.blobId) ?? null }))
+  const erased = [...new Set([...here, ...there.map((e) => e.dataset)])].sort().map((dataset) => ({
+    dataset,
+    here: here.has(dataset),
+    orderedAt: there.find((e) => e.dataset === dataset)?.orderedAt ?? null,
+    logIndex: there.find((e) => e.dataset === dataset)?.logIndex ?? null,
+  }))
+  const rows = [
+    ...datasets.map((d) => [d.dataset, String(d.sizeBytes), d.name ?? '(no key here)']),
+    ...erased.map((e) => [
+      e.dataset,
+      '-',
+      e.logIndex === null ? '(being erased: run dataset erase again)' : `(erased, entry ${e.logIndex})`,
+    ]),
+  ]
+  output.answer({ datasets, erased }, rows.length === 0 ? ['No datasets.'] : table([['DATASET', 'BYTES', 'NAME'], ...rows]))
 }
 
 function percent(done: number, total: number): string {

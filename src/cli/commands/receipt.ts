@@ -1,7 +1,19 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { folderOption } from '../options.ts'
 import { table } from '../output.ts'
+
+const TYPES = ['execution', 'refusal', 'lost', 'erasure', 'onboard', 'revocation']
+
+interface ListOptions {
+  readonly folder: string
+  readonly type?: string
+}
+
+interface FetchOptions {
+  readonly folder: string
+  readonly out: string
+}
 
 export function register(program: Command): void {
   const receipt = program.command('receipt').description('receipts: check them anywhere, with no network')
@@ -22,11 +34,21 @@ export function register(program: Command): void {
     .action(action<object, [string]>(show))
   receipt
     .command('list')
-    .description('list the receipts of your jobs at the gateway')
+    .description('list receipts at the gateway: of your jobs, revocations and erasures, and of hosts')
+    .addOption(new Option('--type <type>', 'only those of this type').choices(TYPES))
     .addOption(folderOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples('sealgate receipt list --folder alice'))
-    .action(action<{ readonly folder: string }, []>(list))
+    .addHelpText('after', examples('sealgate receipt list --folder alice', 'sealgate receipt list --type onboard --folder alice'))
+    .action(action<ListOptions, []>(list))
+  receipt
+    .command('fetch')
+    .description('fetch a receipt file from the gateway; verify it afterwards')
+    .argument('<receipt>', 'id of the job, or number of the log entry that the list shows')
+    .requiredOption('--out <file>', 'file to make')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate receipt fetch 12 --out host.sealgate-receipt.json --folder alice'))
+    .action(action<FetchOptions, [string]>(fetchReceipt))
 }
 
 async function verify({ output }: Context, options: { readonly trust?: string }, file: string): Promise<number> {
@@ -41,9 +63,24 @@ async function show({ output }: Context, _: object, file: string): Promise<void>
   await showReceipt(output, file)
 }
 
-async function list({ output, signal }: Context, { folder }: { readonly folder: string }): Promise<void> {
+async function list({ output, signal }: Context, { folder, type }: ListOptions): Promise<void> {
   const { withClient } = await import('../session.ts')
-  const receipts = await withClient(folder, (client) => client.listReceipts({ signal }))
-  const rows = receipts.map((r) => [r.jobId, r.type, String(r.logIndex)])
-  output.answer({ receipts }, rows.length === 0 ? ['No receipts.'] : table([['JOB', 'TYPE', 'LOG ENTRY'], ...rows]))
+  const all = await withClient(folder, (client) => client.listReceipts({ signal }))
+  const receipts = all.filter((r) => type === undefined || r.type === type)
+  const rows = receipts.map((r) => [r.jobId === '' ? r.subject : r.jobId, r.type, String(r.logIndex)])
+  output.answer({ receipts }, rows.length === 0 ? ['No receipts.'] : table([['OF', 'TYPE', 'LOG ENTRY'], ...rows]))
+}
+
+async function fetchReceipt({ output, signal }: Context, { folder, out }: FetchOptions, receipt: string): Promise<void> {
+  const { PUBLIC, writeNew } = await import('../../client/index.ts')
+  const { withClient } = await import('../session.ts')
+  const bytes = await withClient(folder, async (client) => {
+    if (!/^\d{1,15}$/.test(receipt)) return client.receipt(receipt, { signal })
+    const entry = (await client.listReceipts({ signal })).find((r) => r.logIndex === Number(receipt))
+    return entry === undefined || entry.jobId === ''
+      ? client.eventReceipt(Number(receipt), { signal })
+      : client.receipt(entry.jobId, { signal })
+  })
+  await writeNew(out, bytes, PUBLIC)
+  output.answer({ receipt, file: out, sizeBytes: bytes.length }, [`Fetched ${out}; not verified yet: sealgate receipt verify.`])
 }

@@ -9,6 +9,7 @@ import { AttestError } from '../../verify/errors.ts'
 import { type VerifiedEntry, verifyCheckpoint, verifyEntry } from '../../verify/tlog/index.ts'
 import { accepts } from '../../verify/verdict.ts'
 import type { Client, SealedKeyMessage } from '../client.ts'
+import { refuseErased } from '../dataset/erase-dataset.ts'
 import { type OwnGrant, refuseRevoked } from '../grants.ts'
 import type { LogMemory } from '../log-memory.ts'
 import { type Owner, random } from '../owner.ts'
@@ -44,12 +45,13 @@ const ENDING_MARGIN_SECONDS = 15 * 60
 /**
  * Signs the release intent and has it logged, then verifies the entry: leaf, inclusion and checkpoint under the log that
  * each policy names, and that this log shows the history seen before. No key has been touched when this fails.
- * @throws AttestError `GRANT_DENIED` for a grant that was revoked here; `GRANT_USED` when every slot of a grant is spent; `LOG_*` for an entry that is not there.
+ * @throws AttestError `GRANT_DENIED` for a grant that was revoked here; `DATASET_ERASED`; `GRANT_USED` when every slot of a grant is spent; `LOG_*` for an entry that is not there.
  */
 export async function logIntent(plan: ReleasePlan): Promise<LoggedIntent> {
   for (let attempt = 0; ; attempt++) {
     const salt = random(32)
     await refuseRevoked(plan.owner, grantIdsOf(plan))
+    await refuseErased(plan.owner, plan.contract)
     const intent = await makeIntent(plan, attempt)
     const intentJws = await issueFlattenedJws(encodeIntent(intent), INTENT_TYP, plan.owner.grantKey)
     const slots = intent.slots.map(({ grant, k }) => ({ grant, k }))
@@ -116,7 +118,7 @@ async function checkEntry(plan: ReleasePlan, intent: ReleaseIntent, entry: Entry
 /**
  * Seals each dataset's key to the enclave and hands the sealed keys over. Only to be called with an entry that
  * {@link logIntent} verified.
- * @throws AttestError `GRANT_DENIED` for a grant that was revoked here meanwhile.
+ * @throws AttestError `GRANT_DENIED` for a grant that was revoked here meanwhile, `DATASET_ERASED`.
  */
 export async function releaseKeys(plan: ReleasePlan, logged: LoggedIntent): Promise<void> {
   const keys: SealedKeyMessage[] = []
@@ -133,8 +135,9 @@ export async function releaseKeys(plan: ReleasePlan, logged: LoggedIntent): Prom
   } finally {
     for (const key of useKeys.values()) key.wipe()
   }
-  // Again: another process of this owner may have revoked while keys were sealed.
+  // Again: another process of this owner may have revoked or erased while keys were sealed.
   await refuseRevoked(plan.owner, grantIdsOf(plan))
+  await refuseErased(plan.owner, plan.contract)
   await plan.client.releaseKeys(plan.contract.jobId, logged.entry.leafHash, keys, optionsOf(plan))
 }
 

@@ -1,8 +1,9 @@
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
+import { erasedAmong, refuseErased } from '../erasure/erased.ts'
 import type { Grants } from '../grants/grants.ts'
 import { loadFacts, requireVisible } from '../jobs/records.ts'
-import { ON_HOST } from '../jobs/states.ts'
+import { type JobState, ON_HOST, WITH_KEYS } from '../jobs/states.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database } from '../store/open-store.ts'
 import type { BlobRow } from '../store/tables.ts'
@@ -20,15 +21,19 @@ export class BlobAccess {
 
   /**
    * A file may be read by who brought it; results also by who may see their job; datasets also by a host while a job that
-   * needs them is on it.
+   * needs them is on it. Of a dataset that is to be erased nobody gets anything but a host whose job has its key already.
    * @throws AttestError `NOT_FOUND` for everybody else.
    */
   async readable(caller: Caller, blobId: string): Promise<BlobRow> {
     const row = await this.#db.selectFrom('blobs').selectAll().where('blob_id', '=', blobId).executeTakeFirst()
     if (row === undefined) throw unknownBlob()
-    if (row.owner === caller.id) return row
+    if (row.owner === caller.id) {
+      await refuseErased(this.#db, [blobId])
+      return row
+    }
+    const isErased = (await erasedAmong(this.#db, [blobId])).size > 0
     if (caller.role === 'host') {
-      if (row.kind === 'dataset' && (await this.#needs(caller.name, blobId))) return row
+      if (row.kind === 'dataset' && (await this.#needs(caller.name, blobId, isErased ? WITH_KEYS : ON_HOST))) return row
       throw unknownBlob()
     }
     if (row.job_id === null) throw unknownBlob()
@@ -53,13 +58,10 @@ export class BlobAccess {
     }
   }
 
-  async #needs(host: string, blobId: string): Promise<boolean> {
-    const rows = await this.#db.selectFrom('jobs').select('job_id').where('host', '=', host).where('state', 'in', ON_HOST).execute()
-    for (const { job_id } of rows) {
-      const { contract } = await loadFacts(this.#db, this.#grants, job_id)
-      if (contract.inputs.some((input) => input.header === blobId)) return true
-    }
-    return false
+  async #needs(host: string, blobId: string, states: readonly JobState[]): Promise<boolean> {
+    const jobs = this.#db.selectFrom('jobs').innerJoin('job_inputs', 'job_inputs.job_id', 'jobs.job_id').select('jobs.job_id')
+    const needing = jobs.where('jobs.host', '=', host).where('jobs.state', 'in', states).where('job_inputs.dataset', '=', blobId)
+    return (await needing.executeTakeFirst()) !== undefined
   }
 }
 

@@ -5,6 +5,7 @@ import { type Header, parseHeader } from '../../verify/documents/header.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayLimits } from '../config/config.ts'
+import { refuseErased } from '../erasure/erased.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Store } from '../store/open-store.ts'
@@ -59,6 +60,7 @@ export class Uploads {
     const blobId = await headerDigest(upload.header)
     return this.#locks.run(blobId, async () => {
       await this.#check(caller, upload)
+      await refuseErased(this.#store.db, [blobId])
       const blob = await this.#blob(blobId)
       if (blob !== null && (blob.owner !== caller.id || !equal(blob.root, upload.root))) {
         throw new AttestError('ALREADY_EXISTS', 'a file with this header is here already')
@@ -97,6 +99,7 @@ export class Uploads {
     await this.get(caller, uploadId)
     await this.#endTransfer(uploadId)
     const row = await this.get(caller, uploadId)
+    await refuseErased(this.#store.db, [row.blob_id])
     const { start, end, total } = incoming
     if (total !== row.size || end >= total || start > end) throw badRange(`the file has ${row.size} bytes`)
     if (start !== row.received || row.committed === 1) throw badRange(`the upload goes on at byte ${row.received}, not ${start}`)
@@ -137,12 +140,28 @@ export class Uploads {
       const { kind, header, root, size, owner, job_id } = row
       const blob: BlobRow = { blob_id: blobId, kind, header, root, size, digest, owner, job_id, created_at: this.#clock.now() }
       await this.#store.db.transaction().execute(async (tx) => {
+        await refuseErased(tx, [blobId])
         await tx.insertInto('blobs').values(blob).execute()
         await tx.updateTable('uploads').set({ committed: 1 }).where('upload_id', '=', uploadId).execute()
       })
       // Durable now: the blob under its name and its row. A crash before the row leaves a file that nobody can name yet; the
       // client repeats the commit, which finds it there.
       return blob
+    })
+  }
+
+  /**
+   * Removes a file and its uploads from the disk, however far they have come; their rows stay for who accounts for them. Durable
+   * when it returns.
+   */
+  async erase(blobId: string): Promise<void> {
+    await this.#locks.run(blobId, async () => {
+      const rows = await this.#store.db.selectFrom('uploads').select('upload_id').where('blob_id', '=', blobId).execute()
+      for (const { upload_id } of rows) await this.#endTransfer(upload_id)
+      await this.#store.blobs.erase(
+        blobId,
+        rows.map((row) => row.upload_id),
+      )
     })
   }
 

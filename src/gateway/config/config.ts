@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { blobField, setField, textField } from '../../verify/documents/fields.ts'
+import { GROUPS } from '../../verify/documents/policy.ts'
 import { type Requirements, requirementFields } from '../../verify/documents/requirements.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Group } from '../../verify/verdict.ts'
@@ -91,15 +92,13 @@ const logSchema = z.strictObject({
   publicConnections: atLeastOne(65_536, 256),
 })
 
-const ALLOWABLE: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
-
 const schema: z.ZodType<GatewayConfig> = z.strictObject({
   v: z.literal(1),
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, { error: 'want a-z, 0-9 and "-", at most 63' }),
   listen: textField(256),
   publicAddress: textField(256).optional(),
   simulatedRoots: z.array(blobField(8192)).max(16).default([]),
-  allowUnknown: setField(z.enum(ALLOWABLE), 16).default([]),
+  allowUnknown: setField(z.enum(GROUPS), 16).default([]),
   hostRequirements: z.strictObject(requirementFields).default({}),
   collateral: collateralSchema.default(collateralSchema.parse({})),
   log: logSchema.default(logSchema.parse({})),

@@ -1,16 +1,15 @@
-import { randomBytes } from 'node:crypto'
 import { crypto } from '#crypto'
 import type { SignedGrant } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { GRANT_TYP, parseGrant, parseRevocation, REVOCATION_TYP, type Revocation } from '../../verify/documents/grant.ts'
 import { parseHeader } from '../../verify/documents/header.ts'
-import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import type { Clock } from '../clock.ts'
+import { refuseErased } from '../erasure/erased.ts'
+import type { Events } from '../events/events.ts'
 import { KeyedLock } from '../keyed-lock.ts'
-import type { TransparencyLog } from '../log/index.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import { type GrantRow, LIST_LIMIT } from '../store/tables.ts'
@@ -27,14 +26,14 @@ export interface StoredGrant extends SignedGrant {
 /** Grants of data owners. The gateway checks what it stores, and again what it reads: the store is not trusted. */
 export class Grants {
   readonly #db: Database
-  readonly #log: TransparencyLog
+  readonly #events: Events
   readonly #clock: Clock
   /** Two revocations of one grant go one after the other. */
   readonly #locks = new KeyedLock()
 
-  constructor(db: Database, log: TransparencyLog, clock: Clock) {
+  constructor(db: Database, events: Events, clock: Clock) {
     this.#db = db
-    this.#log = log
+    this.#events = events
     this.#clock = clock
   }
 
@@ -42,18 +41,28 @@ export class Grants {
    * Stores a grant with its policy. Repeating it is harmless.
    * @returns its digest.
    * @throws AttestError `SIGNATURE_INVALID`, `DOCUMENT_INVALID`, `POLICY_DENIED` for a policy text that it does not name,
-   * `NOT_FOUND` for a dataset that is not here, `GRANT_DENIED` for one of another owner.
+   * `NOT_FOUND` for a dataset that is not here, `DATASET_ERASED`, `GRANT_DENIED` for one of another owner.
    */
   async put(caller: Caller, jws: Uint8Array, policyText: Uint8Array): Promise<string> {
     const grant = await readGrant({ jws, policy: policyText, put_by: caller.id })
+    await refuseErased(this.#db, grant.grant.datasets)
     await this.#checkDatasets(grant)
     const row: GrantRow = { digest: grant.digest, jws, policy: policyText, put_by: caller.id, created_at: this.#clock.now() }
+    const links = grant.grant.datasets.map((dataset) => ({ grant_digest: grant.digest, dataset }))
     // Durable now: the grant. A crash before costs the owner this one call.
-    await this.#db
-      .insertInto('grants')
-      .values(row)
-      .onConflict((conflict) => conflict.doNothing())
-      .execute()
+    await this.#db.transaction().execute(async (tx) => {
+      await refuseErased(tx, grant.grant.datasets)
+      await tx
+        .insertInto('grants')
+        .values(row)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+      await tx
+        .insertInto('grant_datasets')
+        .values(links)
+        .onConflict((conflict) => conflict.doNothing())
+        .execute()
+    })
     return grant.digest
   }
 
@@ -129,14 +138,21 @@ export class Grants {
     const { digest } = grant
     const isRevoked = (await this.revoked([digest])).has(digest)
     if (isRevoked && (!stopJobs || (await this.stopping([grant])).has(digest))) return
-    const salt = new Uint8Array(randomBytes(32))
-    const leaf = { v: 1, type: 'revocation', commitment: await commitmentOf(salt, jws), tags: [], ends: null, deadline: null } as const
+    const { digest: revocation } = await verifyFlattenedJws(jws, REVOCATION_TYP, 'revocation')
     // Durable when it returns: the log entry, the revocation, and that no sealed keys are kept for its jobs any more, together.
     // A crash before costs the owner this one call.
-    await this.#log.append({
-      leaf,
-      salt,
-      opening: jws,
+    await this.#events.append({
+      type: 'revocation',
+      subject: digest,
+      predicate: { grant: digest, owner: grant.signer, revocation },
+      documents: {
+        type: 'sealgate/revocation-file/v1',
+        revocation: toBase64Url(jws),
+        grant: toBase64Url(grant.jws),
+        policy: toBase64Url(grant.policyText),
+      },
+      name: digest,
+      reader: grant.putBy,
       also: async (tx) => {
         await tx
           .insertInto('revocations')

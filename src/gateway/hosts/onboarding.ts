@@ -1,29 +1,19 @@
-import { randomBytes } from 'node:crypto'
 import { crypto } from '#crypto'
-import { issueFlattenedJws, type SigningPrivateKey } from '../../seal/jws.ts'
 import type { Leniency } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { type EvidenceBundle, encodeEvidenceBundle, evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
-import { commitmentOf } from '../../verify/documents/leaf.ts'
-import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
+import { bundleToJson, type EvidenceBundle, encodeEvidenceBundle, evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
 import type { Check } from '../../verify/verdict.ts'
 import { type Appraised, type Appraiser, attestationResult, encodeAppraisal } from '../appraiser.ts'
 import { type Clock, instant } from '../clock.ts'
-import type { TransparencyLog } from '../log/index.ts'
+import type { Events } from '../events/events.ts'
 import { type Caller, tlsKeyDigest } from '../server/caller.ts'
 import type { Database } from '../store/open-store.ts'
 
-/** JWS `typ` of the result of an onboarding, the opening of an `onboard` leaf. */
-export const ONBOARDING_TYP = 'sealgate-onboarding-v1+jws'
-
 export interface OnboardingMeans {
   readonly db: Database
-  readonly log: TransparencyLog
+  readonly events: Events
   readonly appraiser: Appraiser
   readonly clock: Clock
-  readonly signingKey: SigningPrivateKey
-  /** Name and version of this gateway. */
-  readonly gateway: string
   /** What is asked of the evidence of hosts beyond the strict default, and what may pass. */
   readonly ofHosts: Leniency
   readonly attestationSeconds: number
@@ -55,14 +45,29 @@ export async function onboard(means: OnboardingMeans, caller: Caller, bundle: Ev
     await means.db.updateTable('hosts').set(set).where('name', '=', caller.name).execute()
     return { ...appraised, expires }
   }
-  const opening = await signResult(means, caller, bundle, appraised, expires)
-  const salt = new Uint8Array(randomBytes(32))
-  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: null, deadline: null } as const
-  // Durable when it returns: the log entry and the record, together. A crash before costs a new challenge.
-  await means.log.append({
-    leaf,
-    salt,
-    opening,
+  const { allowUnknown, ...requirements } = means.ofHosts
+  const asked = Object.fromEntries(Object.entries(requirements).filter(([, value]) => Object.keys(value).length > 0))
+  const evidence = await evidenceDigest(bundle)
+  // Durable when it returns: the log entry, its receipt and the record, together. A crash before costs a new challenge.
+  await means.events.append({
+    type: 'onboard',
+    subject: evidence,
+    predicate: {
+      host: caller.name,
+      binding: toBase64Url(await crypto.digest('SHA-256', bundle.binding)),
+      evidence,
+      ear: attestationResult(appraised.appraisal, means.events.gateway),
+      demands: { allowUnknown: [...allowUnknown].sort(), ...asked },
+      expires: instant(expires),
+    },
+    documents: {
+      type: 'sealgate/onboarding-file/v1',
+      evidence: bundleToJson(bundle),
+      nonce: toBase64Url(nonce),
+      endorsements: appraised.collateral.map(toBase64Url),
+    },
+    name: caller.name,
+    reader: null,
     also: async (tx) => {
       await tx.updateTable('hosts').set(set).where('name', '=', caller.name).execute()
     },
@@ -74,22 +79,4 @@ export async function onboard(means: OnboardingMeans, caller: Caller, bundle: Ev
 function sameTlsKey(bound: string | null, presented: string): Check {
   const passes = bound === null || bound === presented
   return { rule: 'binding.tls', outcome: passes ? 'pass' : 'fail', want: presented, got: bound ?? 'none bound' }
-}
-
-async function signResult(
-  means: OnboardingMeans,
-  caller: Caller,
-  bundle: EvidenceBundle,
-  { appraisal }: Appraised,
-  expires: number,
-): Promise<Uint8Array> {
-  const result = {
-    v: 1,
-    host: caller.name,
-    binding: toBase64Url(await crypto.digest('SHA-256', bundle.binding)),
-    evidence: await evidenceDigest(bundle),
-    ear: attestationResult(appraisal, means.gateway) as unknown as Json,
-    expires: instant(expires),
-  }
-  return issueFlattenedJws(encodeCanonical(result), ONBOARDING_TYP, means.signingKey)
 }

@@ -2,6 +2,7 @@ import { contractTimeChecks, grantTimeChecks, jobGrantChecks, policiesAllow } fr
 import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import { refuseErased } from '../erasure/erased.ts'
 import type { Grants, StoredGrant } from '../grants/grants.ts'
 import { refuseUnless } from '../refuse.ts'
 import type { Database } from '../store/open-store.ts'
@@ -20,6 +21,8 @@ export interface AdmittedJob {
   readonly digest: string
   /** Sorted by digest, each with its nonce. */
   readonly grants: readonly { readonly digest: string; readonly nonce: Uint8Array }[]
+  /** Each once. */
+  readonly datasets: readonly string[]
 }
 
 export interface AdmissionDesk {
@@ -41,6 +44,9 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   const { payload, digest, signers } = await verifyFlattenedJws(request.contractJws, CONTRACT_TYP, 'contract')
   const contract = parseContract(payload)
   checkLists(request)
+  const datasets = [...new Set(contract.inputs.map((input) => input.header))]
+  // Before its grants are looked for, which go with it.
+  await refuseErased(db, datasets)
   const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
   checkOneOwner(held)
   await grants.refuseRevoked(held)
@@ -57,7 +63,7 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   refuseUnless(policiesAllow({ contract, policies, kem: null, log }), 'POLICY_DENIED', 'policies')
   for (const grant of held) await checkUses(db, grant)
   const pairs = request.grantIds.map((id, i) => ({ digest: id, nonce: request.nonces[i] ?? new Uint8Array() }))
-  return { jobId: contract.jobId, digest, grants: pairs.sort((a, b) => (a.digest < b.digest ? -1 : 1)) }
+  return { jobId: contract.jobId, digest, grants: pairs.sort((a, b) => (a.digest < b.digest ? -1 : 1)), datasets }
 }
 
 function checkLists({ grantIds, nonces }: NewJob): void {

@@ -3,8 +3,10 @@ import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../verify/docume
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import type { Appraiser } from '../appraiser.ts'
+import type { Uploads } from '../blobs/uploads.ts'
 import type { Clock } from '../clock.ts'
 import type { GatewayLimits } from '../config/config.ts'
+import type { Events } from '../events/events.ts'
 import type { Grants } from '../grants/grants.ts'
 import type { HostRegistry } from '../hosts/registry.ts'
 import { KeyedLock } from '../keyed-lock.ts'
@@ -27,6 +29,8 @@ export interface JobMeans {
   readonly hosts: HostRegistry
   readonly appraiser: Appraiser
   readonly endings: Endings
+  readonly events: Events
+  readonly uploads: Pick<Uploads, 'erase'>
   readonly clock: Clock
   readonly limits: GatewayLimits
   readonly logger: Logger
@@ -124,15 +128,15 @@ export class JobCore {
   }
 
   /**
-   * Ends a job of which a grant was revoked before keys were released; call it inside {@link alone}. Where that does not
-   * succeed (no witnesses for the release, say) the job can go nowhere all the same, and its deadline ends it.
+   * Ends a job of which a grant was revoked, or a dataset erased, before keys were released; call it inside {@link alone}. Where that
+   * does not succeed (no witnesses for the release, say) the job can go nowhere all the same, and its deadline ends it.
    */
-  async endRevoked(facts: JobFacts, reason: string): Promise<void> {
+  async endWithdrawn(facts: JobFacts, { code, message: reason }: Pick<AttestError, 'code' | 'message'>): Promise<void> {
     try {
-      await this.endAlone(facts, { kind: 'refused', code: 'GRANT_DENIED', reason })
+      await this.endAlone(facts, { kind: 'refused', code, reason })
     } catch (error) {
       const why = error instanceof AttestError ? { code: error.code, reason: error.message } : { err: error }
-      this.means.logger.warn({ jobId: facts.row.job_id, ...why }, 'a job under a revoked grant is not ended yet')
+      this.means.logger.warn({ jobId: facts.row.job_id, ...why }, 'a job that was withdrawn is not ended yet')
     }
   }
 

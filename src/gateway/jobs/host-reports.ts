@@ -13,13 +13,14 @@ import { describeFailures } from '../refuse.ts'
 import type { BlobRow } from '../store/tables.ts'
 import { verifyOutcome } from './check-outcome.ts'
 import type { JobCore } from './core.ts'
+import type { Erasures } from './erasures.ts'
 import { evidenceOf } from './evidence.ts'
 import type { Placer } from './placer.ts'
 import { findJob, type JobFacts, unknownJob } from './records.ts'
 import type { Releases } from './releases.ts'
 import type { Revocations } from './revocations.ts'
 import { plainText } from './statements.ts'
-import { isFinal, type JobState, WITH_KEYS } from './states.ts'
+import { FINAL, isFinal, type JobState, WITH_KEYS } from './states.ts'
 
 type Wire<T> = T | null | undefined
 
@@ -40,12 +41,19 @@ export class HostReports {
   readonly #placer: Placer
   readonly #releases: Releases
   readonly #revocations: Revocations
+  readonly #erasures: Erasures
 
-  constructor(core: JobCore, placer: Placer, releases: Releases, revocations: Revocations) {
+  constructor(
+    core: JobCore,
+    placer: Placer,
+    releases: Releases,
+    { revocations, erasures }: { readonly revocations: Revocations; readonly erasures: Erasures },
+  ) {
     this.#core = core
     this.#placer = placer
     this.#releases = releases
     this.#revocations = revocations
+    this.#erasures = erasures
   }
 
   /** A host came (back): the deadlines of its jobs are those of a host that is there. */
@@ -63,10 +71,14 @@ export class HostReports {
     for (const jobId of await this.#core.jobIds(['released'], host)) {
       await this.#releases.deliver(jobId, held.includes(jobId) && !waiting.includes(jobId))
     }
-    for (const jobId of await this.#core.jobIds(WITH_KEYS, host)) await this.#revocations.stop(jobId)
+    for (const jobId of await this.#core.jobIds(WITH_KEYS, host)) {
+      await this.#revocations.stop(jobId)
+      await this.#erasures.stop(jobId)
+    }
     if (held.length === 0) return
-    const ended = this.#core.means.db.selectFrom('receipts').innerJoin('jobs', 'jobs.job_id', 'receipts.job_id').select('jobs.job_id')
-    for (const { job_id } of await ended.where('jobs.host', '=', host).where('jobs.job_id', 'in', held).execute()) {
+    // By their state: of one whose datasets were erased there is no receipt here any more.
+    const ended = this.#core.means.db.selectFrom('jobs').select('job_id').where('state', 'in', FINAL)
+    for (const { job_id } of await ended.where('host', '=', host).where('job_id', 'in', held).execute()) {
       this.#acknowledge(host, job_id)
     }
   }

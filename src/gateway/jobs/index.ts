@@ -1,4 +1,5 @@
 export { Endings } from './endings.ts'
+export type { Erasures } from './erasures.ts'
 export { evidenceOf } from './evidence.ts'
 export { Jobs } from './jobs.ts'
 export type { PlacementReason } from './placement.ts'

@@ -2,11 +2,13 @@ import { equal } from '../../verify/bytes/bytes.ts'
 import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
+import { refuseErased } from '../erasure/erased.ts'
 import { refuseRevoked } from '../grants/revoked.ts'
 import type { Caller } from '../server/caller.ts'
 import type { JobRow } from '../store/tables.ts'
 import { admitJob, type NewJob } from './admit.ts'
 import { JobCore, type JobMeans } from './core.ts'
+import { Erasures } from './erasures.ts'
 import { HostReports } from './host-reports.ts'
 import { LateWitnessing } from './late-witnessing.ts'
 import { Placer } from './placer.ts'
@@ -23,15 +25,20 @@ export class Jobs {
   readonly releases: Releases
   readonly reports: HostReports
   readonly revocations: Revocations
+  readonly erasures: Erasures
 
   constructor(means: JobMeans) {
     this.#core = new JobCore(means)
     this.#placer = new Placer(this.#core)
     this.releases = new Releases(this.#core)
     this.revocations = new Revocations(this.#core)
-    this.reports = new HostReports(this.#core, this.#placer, this.releases, this.revocations)
+    this.erasures = new Erasures(this.#core)
+    this.reports = new HostReports(this.#core, this.#placer, this.releases, { revocations: this.revocations, erasures: this.erasures })
     this.#late = new LateWitnessing(this.#core)
-    this.#core.onEnded = () => this.#late.poke()
+    this.#core.onEnded = () => {
+      this.#late.poke()
+      this.erasures.poke()
+    }
     this.#core.onPlaceable = () => this.#placer.poke()
     this.#core.onUnplaced = (jobId, host, why) => this.#placer.declined(jobId, host, why)
   }
@@ -40,6 +47,7 @@ export class Jobs {
   async resume(): Promise<void> {
     await this.#core.resume()
     this.revocations.resume()
+    this.erasures.poke()
     this.#late.poke()
     this.#placer.poke()
   }
@@ -47,6 +55,7 @@ export class Jobs {
   async close(): Promise<void> {
     this.#core.close()
     await this.revocations.close()
+    await this.erasures.close()
     await this.#placer.close()
     await this.#late.close()
   }
@@ -95,7 +104,8 @@ export class Jobs {
       const taken = await tx.selectFrom('jobs').select('job_id').where('job_id', '=', jobId).executeTakeFirst()
       if (taken !== undefined) throw alreadyExists(jobId)
       await refuseRevoked(tx, request.grantIds)
-      await insertJob(tx, row, admitted.grants, { to: 'created', reason: 'contract and grants were accepted', at: now })
+      await refuseErased(tx, admitted.datasets)
+      await insertJob(tx, row, admitted, { to: 'created', reason: 'contract and grants were accepted', at: now })
     })
     await this.#core.changed(jobId, 'created')
     return viewJob(db, jobId)

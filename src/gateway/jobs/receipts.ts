@@ -8,15 +8,16 @@ import type { Database } from '../store/open-store.ts'
 import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { evidenceOf } from './evidence.ts'
 import { entriesOf } from './late-witnessing.ts'
-import { loadFacts } from './records.ts'
+import { findJob, loadFacts, refuseErasedJob } from './records.ts'
 
 /**
  * The receipt file of an ended job. Made from what is stored, so it is the same whenever it is asked for: entries keep the
  * checkpoint that was signed with them, or the first one that was cosigned as the job's policies demand.
- * @throws AttestError `NOT_FOUND` for a job that has not ended, `WITNESS_QUORUM` while its ending is not cosigned.
+ * @throws AttestError `NOT_FOUND` for a job that has not ended, `DATASET_ERASED` for one whose records are gone, `WITNESS_QUORUM` while its ending is not cosigned.
  */
 export async function receiptFile(db: Database, grants: Grants, log: WitnessedLog, jobId: string): Promise<Uint8Array> {
   const receipt = await db.selectFrom('receipts').selectAll().where('job_id', '=', jobId).executeTakeFirst()
+  if (receipt === undefined) refuseErasedJob(await findJob(db, jobId))
   if (receipt === undefined) throw new AttestError('NOT_FOUND', 'the job has no receipt yet', { at: 'receipts' })
   const facts = await loadFacts(db, grants, jobId)
   const { row } = facts

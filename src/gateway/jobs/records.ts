@@ -65,8 +65,17 @@ export async function takeStep(tx: Tx, jobId: string, from: JobState, step: Step
 }
 
 /** Writes a new job in its first state. */
-export async function insertJob(tx: Tx, row: JobRow, grants: readonly { digest: string; nonce: Uint8Array }[], step: Step): Promise<void> {
+export async function insertJob(
+  tx: Tx,
+  row: JobRow,
+  { grants, datasets }: { readonly grants: readonly { digest: string; nonce: Uint8Array }[]; readonly datasets: readonly string[] },
+  step: Step,
+): Promise<void> {
   await tx.insertInto('jobs').values(row).execute()
+  await tx
+    .insertInto('job_inputs')
+    .values(datasets.map((dataset) => ({ job_id: row.job_id, dataset })))
+    .execute()
   const rows = grants.map(({ digest, nonce }, position) => ({ job_id: row.job_id, position, grant_digest: digest, nonce }))
   await tx.insertInto('job_grants').values(rows).execute()
   await writeTransition(tx, row.job_id, step)
@@ -128,9 +137,16 @@ export async function requireVisible(db: Database, caller: Caller, jobId: string
   if (row === undefined) throw unknownJob(jobId)
 }
 
-/** Reads a job and everything that it names. @throws AttestError `NOT_FOUND`, `LOG_CORRUPT`. */
+/** Nothing is kept of a job whose datasets were erased but that it was, and how it ended. */
+export function refuseErasedJob({ job_id, contract }: Pick<JobRow, 'job_id' | 'contract'>): void {
+  if (contract.length > 0) return
+  throw new AttestError('DATASET_ERASED', `the records of job ${job_id} went with its datasets`, { at: 'jobs' })
+}
+
+/** Reads a job and everything that it names. @throws AttestError `NOT_FOUND`, `LOG_CORRUPT`, `DATASET_ERASED`. */
 export async function loadFacts(db: Database, grants: Grants, jobId: string): Promise<JobFacts> {
   const row = await findJob(db, jobId)
+  refuseErasedJob(row)
   const { payload, digest, signers } = await verifyFlattenedJws(row.contract, CONTRACT_TYP, 'contract')
   if (digest !== row.digest) throw new AttestError('LOG_CORRUPT', 'a stored contract is not the one of its name', { at: 'store.jobs' })
   const contract = parseContract(payload)
@@ -167,18 +183,21 @@ export async function loadHeaders(db: Database, contract: Contract): Promise<rea
       .where('blob_id', '=', input.header)
       .where('kind', '=', 'dataset')
       .executeTakeFirst()
-    if (row === undefined) throw new AttestError('NOT_FOUND', `dataset ${input.header} is not here`, { at: 'contract.inputs' })
-    if (toBase64Url(await crypto.digest('SHA-256', row.header)) !== input.header) {
+    // A job that is about another dataset too outlives an erased one: the order has its header, and there is no ciphertext to compare.
+    const order = db.selectFrom('erasures').select('header').where('dataset', '=', input.header)
+    const header = row?.header ?? (await order.executeTakeFirst())?.header
+    if (header === undefined) throw new AttestError('NOT_FOUND', `dataset ${input.header} is not here`, { at: 'contract.inputs' })
+    if (toBase64Url(await crypto.digest('SHA-256', header)) !== input.header) {
       throw new AttestError('LOG_CORRUPT', 'a stored header is not the one of its name', { at: 'store.blobs' })
     }
-    if (toBase64Url(row.root) !== input.root) {
+    if (row !== undefined && toBase64Url(row.root) !== input.root) {
       throw new AttestError('ROOT_MISMATCH', `the ciphertext of ${input.header} has another root than the contract names`, {
         at: 'contract.inputs',
       })
     }
-    const document = parseHeader(row.header)
+    const document = parseHeader(header)
     if (document.kind !== 'dataset') throw new AttestError('HEADER_INVALID', 'results are no input', { at: 'contract.inputs' })
-    headers.push({ digest: input.header, bytes: row.header, document })
+    headers.push({ digest: input.header, bytes: header, document })
   }
   return headers
 }

@@ -6,7 +6,6 @@ import { commitmentOf } from '../../verify/documents/leaf.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import { type LoggedEntry, leafHash as leafHashOf } from '../../verify/tlog/index.ts'
-import { isRevoked, refuseRevoked, revokedWords } from '../grants/revoked.ts'
 import type { EntryPlace } from '../log/index.ts'
 import { refuseUnless } from '../refuse.ts'
 import type { Tx } from '../store/open-store.ts'
@@ -14,6 +13,7 @@ import type { JobCore } from './core.ts'
 import { evidenceOf, type JobEvidence } from './evidence.ts'
 import { type JobFacts, sameBytes, takeStep } from './records.ts'
 import { isBeforeRelease } from './states.ts'
+import { isWithdrawn, refuseWithdrawn, withdrawalOf } from './withdrawn.ts'
 
 /** HPKE messages are small: the largest `enc` here is that of ML-KEM-768 with X25519 (1120 bytes). */
 const MAX_ENC_SIZE = 2048
@@ -48,7 +48,7 @@ export class Releases {
     const jobId = facts.row.job_id
     const { row, state } = facts
     const { log, hosts, clock } = this.#core.means
-    await this.#unlessRevoked(facts, () => this.#core.means.grants.refuseRevoked(facts.grants))
+    await this.#unlessWithdrawn(facts, () => refuseWithdrawn(this.#core.means.db, facts))
     if (row.release_index !== null && sameBytes(row.intent, jws)) return row.release_index
     const evidence = await evidenceOf(row)
     if (state !== 'attested' || evidence === null) throw conflict(`the job is ${state}`)
@@ -65,15 +65,15 @@ export class Releases {
       deadline: intent.deadline,
     } as const
     const also = async (tx: Tx, { index }: EntryPlace): Promise<void> => {
-      await refuseRevoked(tx, digestsOf(facts))
+      await refuseWithdrawn(tx, facts)
       await spendSlots(tx, jobId, intent)
       const set = { intent: jws, release_index: index }
       const reason = `the release intent is entry ${index} of the log`
       await takeStep(tx, jobId, state, { to: 'logged', reason, at: clock.now(), set })
     }
-    // Durable when it returns: the entry, its use slots and the job's step, together, and that no grant was revoked before. A
+    // Durable when it returns: the entry, its use slots and the job's step, together, and that nothing was withdrawn before. A
     // crash before leaves none of them, and the owner asks again; a crash after costs nothing, the same question gets this entry.
-    const entry = await this.#unlessRevoked(facts, () => log.append({ leaf, salt, opening: jws, also }))
+    const entry = await this.#unlessWithdrawn(facts, () => log.append({ leaf, salt, opening: jws, also }))
     await this.#core.changed(jobId, 'logged')
     return entry.index
   }
@@ -86,27 +86,27 @@ export class Releases {
 
   /**
    * Keeps the sealed keys and hands them to the host. Repeating it is harmless.
-   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, which ends the job.
+   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, `DATASET_ERASED`: either ends the job.
    */
   async releaseKeys(jobId: string, request: sealgate.v1.IReleaseKeysRequest): Promise<void> {
     await this.#core.alone(jobId, async (facts) => {
       const { row, state } = facts
       const bytes = new Uint8Array(sealgate.v1.ReleaseKeysRequest.encode(request).finish())
-      await this.#unlessRevoked(facts, () => this.#core.means.grants.refuseRevoked(facts.grants))
+      await this.#unlessWithdrawn(facts, () => refuseWithdrawn(this.#core.means.db, facts))
       if (sameBytes(row.sealed_keys, bytes)) return
       if (state !== 'logged') throw conflict(`the job is ${state}`)
       await this.#checkKeys(facts, request)
       const step = { to: 'released', reason: 'sealed keys were handed over', set: { sealed_keys: bytes } } as const
-      // Durable when it returns: the keys, and that no grant was revoked before. Whoever revokes after that waits for this
-      // job, and the keys that are here are dropped with the revocation.
-      await this.#unlessRevoked(facts, () => this.#core.step(jobId, state, step, (tx) => refuseRevoked(tx, digestsOf(facts))))
-      if (!(await this.#send(await this.#core.facts(jobId)))) await this.#core.means.grants.refuseRevoked(facts.grants)
+      // Durable when it returns: the keys, and that nothing was withdrawn before. Whoever revokes or erases after that waits for this
+      // job, and the keys that are here are dropped with that.
+      await this.#unlessWithdrawn(facts, () => this.#core.step(jobId, state, step, (tx) => refuseWithdrawn(tx, facts)))
+      if (!(await this.#send(await this.#core.facts(jobId)))) await refuseWithdrawn(this.#core.means.db, facts)
     })
   }
 
   /**
    * Sends sealed keys to a host that came back and may lack them: an agent opens them once at most. A job of which a grant was
-   * revoked meanwhile gets none; it ends, unless its host says that it has them.
+   * revoked, or a dataset erased, meanwhile gets none; it ends, unless its host says that it has them.
    */
   async deliver(jobId: string, hasKeys: boolean): Promise<void> {
     await this.#core.alone(jobId, async (facts) => {
@@ -114,15 +114,16 @@ export class Releases {
     })
   }
 
-  /** Call it inside {@link JobCore.alone}. @returns false for keys that are held back because a grant was revoked. */
+  /** Call it inside {@link JobCore.alone}. @returns false for keys that are held back because a grant was revoked or a dataset erased. */
   async #send(facts: JobFacts, hasKeys = false): Promise<boolean> {
     const { row, grants, policies, contract } = facts
     const { hosts } = this.#core.means
     if (row.host === null || row.release_index === null || row.intent === null) return true
     const entry = entryToWire(await this.#witnessed(facts, row.release_index))
-    const revoked = await this.#core.means.grants.revoked(digestsOf(facts))
-    if (revoked.size > 0) {
-      if (!hasKeys) await this.#core.endRevoked(facts, `${revokedWords(revoked)}; its host was not sent the keys`)
+    const withdrawn = await withdrawalOf(this.#core.means.db, facts)
+    if (withdrawn !== null) {
+      const { code, message } = withdrawn
+      if (!hasKeys) await this.#core.endWithdrawn(facts, { code, message: `${message}; its host was not sent the keys` })
       return false
     }
     if (row.sealed_keys === null) return true
@@ -173,15 +174,15 @@ export class Releases {
   }
 
   /**
-   * Does what only a job may do of which no grant was revoked. One that is refused for it, and whose keys are not with a host
+   * Does what only a job may do of which no grant was revoked and no dataset erased. One that is refused for it, and whose keys are not with a host
    * yet, is over.
    * @throws AttestError whatever `work` throws.
    */
-  async #unlessRevoked<T>(facts: JobFacts, work: () => Promise<T>): Promise<T> {
+  async #unlessWithdrawn<T>(facts: JobFacts, work: () => Promise<T>): Promise<T> {
     try {
       return await work()
     } catch (error) {
-      if (isRevoked(error) && isBeforeRelease(facts.state)) await this.#core.endRevoked(facts, error.message)
+      if (isWithdrawn(error) && isBeforeRelease(facts.state)) await this.#core.endWithdrawn(facts, error)
       throw error
     }
   }
@@ -211,10 +212,6 @@ async function spendSlots(tx: Tx, jobId: string, { slots }: ReleaseIntent): Prom
     if (spent !== undefined) throw new AttestError('GRANT_USED', `slot ${k} of grant ${grant} is spent`, { at: 'intent.slots' })
     await tx.insertInto('use_slots').values({ grant_digest: grant, k, job_id: jobId }).execute()
   }
-}
-
-function digestsOf({ grants }: JobFacts): readonly string[] {
-  return grants.map((g) => g.digest)
 }
 
 function within(bytes: Uint8Array | null | undefined, max: number): boolean {

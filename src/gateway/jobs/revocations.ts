@@ -73,7 +73,7 @@ export class Revocations {
     try {
       await this.#core.alone(jobId, async (facts) => {
         const revoked = await grants.revoked(facts.grants.map((g) => g.digest))
-        if (isBeforeRelease(facts.state)) return this.#core.endRevoked(facts, revokedWords(revoked))
+        if (isBeforeRelease(facts.state)) return this.#core.endWithdrawn(facts, { code: 'GRANT_DENIED', message: revokedWords(revoked) })
         await this.#stop(facts)
       })
     } catch (error) {

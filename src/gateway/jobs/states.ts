@@ -37,6 +37,8 @@ export function isFinal(state: JobState): boolean {
   return TRANSITIONS[state].length === 0
 }
 
+export const FINAL: readonly JobState[] = JOB_STATES.filter(isFinal)
+
 /** States in which a job keeps its host. */
 export const ON_HOST: readonly JobState[] = ['placed', 'attested', 'logged', 'released', 'running']
 

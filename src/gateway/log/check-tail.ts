@@ -2,6 +2,7 @@ import { equal } from '../../verify/bytes/bytes.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { inclusionProof, leafHash, rootAt, verifyCheckpoint, verifyInclusion } from '../../verify/tlog/index.ts'
 import type { Database } from '../store/open-store.ts'
+import { checkOpenings } from './check-openings.ts'
 import { nodeReader } from './nodes.ts'
 import type { CheckpointSigner } from './signer.ts'
 
@@ -10,7 +11,7 @@ const TAIL = 256
 
 /**
  * Holds the end of the stored log against its newest signed checkpoint: signature, size, root, and the last leaves with
- * their paths. A log that contradicts itself must not be gone on with: what it signs next would be a fork.
+ * their paths and openings. A log that contradicts itself must not be gone on with: what it signs next would be a fork.
  * @throws AttestError `LOG_CORRUPT`.
  */
 export async function checkTail(db: Database, signer: CheckpointSigner): Promise<void> {
@@ -40,6 +41,7 @@ async function check(db: Database, signer: CheckpointSigner): Promise<void> {
     if (!equal(hash, row.hash)) throw corrupt(`leaf ${row.idx} has another hash`)
     await verifyInclusion({ leafHash: hash, index: row.idx, size, root, proof: await inclusionProof(row.idx, size, read) })
   }
+  await checkOpenings(db, tail)
 }
 
 async function countLeaves(db: Database): Promise<number> {

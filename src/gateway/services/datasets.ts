@@ -2,13 +2,21 @@ import { bytesOf, type DatasetServiceDefinition, toNumber } from '../../rpc/inde
 import { AttestError } from '../../verify/errors.ts'
 import type { BlobAccess } from '../blobs/access.ts'
 import type { Uploads } from '../blobs/uploads.ts'
+import type { Erasures } from '../jobs/index.ts'
 import { type Methods, unary, unaryForAll } from '../server/methods.ts'
 import type { Database } from '../store/open-store.ts'
 import { LIST_LIMIT } from '../store/tables.ts'
-import { blobKindFromWire, blobToWire, uploadToWire } from './wire.ts'
+import { blobKindFromWire, blobToWire, erasedToWire, uploadToWire } from './wire.ts'
+
+export interface DatasetMeans {
+  readonly db: Database
+  readonly uploads: Uploads
+  readonly access: BlobAccess
+  readonly erasures: Erasures
+}
 
 /** Control of sealed files; their bytes go over HTTPS. Clients bring datasets, hosts bring results. */
-export function datasetService(db: Database, uploads: Uploads, access: BlobAccess): Methods<DatasetServiceDefinition> {
+export function datasetService({ db, uploads, access, erasures }: DatasetMeans): Methods<DatasetServiceDefinition> {
   return {
     beginUpload: unaryForAll(async (request, { caller }) => {
       const kind = blobKindFromWire(request.kind)
@@ -33,7 +41,15 @@ export function datasetService(db: Database, uploads: Uploads, access: BlobAcces
         .where('kind', '=', 'dataset')
         .orderBy('created_at', 'desc')
         .limit(LIST_LIMIT)
-      return { datasets: (await all.execute()).map(blobToWire).reverse() }
+      const erased = await erasures.list(caller)
+      const isErased = new Set(erased.map((row) => row.dataset))
+      const datasets = (await all.execute()).filter((row) => !isErased.has(row.blob_id))
+      return { datasets: datasets.map(blobToWire).reverse(), erased: erased.map(erasedToWire) }
+    }),
+    eraseDataset: unary(async (request, { caller }) => {
+      const policy = bytesOf(request.policy)
+      const { index, waiting } = await erasures.erase(caller, bytesOf(request.orderJws), policy.length === 0 ? null : policy)
+      return { waitingJobs: waiting, ...(index === null ? {} : { logIndex: index }) }
     }),
   }
 }

@@ -3,7 +3,7 @@ import { fromBase64Url } from '../../verify/bytes/bytes.ts'
 import { instant } from '../clock.ts'
 import type { StoredGrant } from '../grants/grants.ts'
 import type { JobState, JobView } from '../jobs/index.ts'
-import type { BlobKind, BlobRow, UploadRow } from '../store/tables.ts'
+import type { BlobKind, BlobRow, ErasureRow, UploadRow } from '../store/tables.ts'
 
 const { BlobKind: WireBlobKind, JobState: WireJobState } = sealgate.v1
 
@@ -42,6 +42,11 @@ export function uploadToWire({ upload_id, size, received }: UploadRow): sealgate
 
 export function blobToWire({ blob_id, kind, header, root, size }: BlobRow): sealgate.v1.IBlob {
   return { blobId: blob_id, kind: KINDS[kind], header, root, sizeBytes: size }
+}
+
+export function erasedToWire(row: Pick<ErasureRow, 'dataset' | 'log_index' | 'created_at'>): sealgate.v1.IErasedDataset {
+  const wire = { blobId: row.dataset, orderedAt: instant(row.created_at) }
+  return row.log_index === null ? wire : { ...wire, logIndex: row.log_index }
 }
 
 /** Null for a kind that nobody knows. */

@@ -109,6 +109,17 @@ export class BlobFolder {
     await rm(this.#partPath(uploadId), { force: true })
   }
 
+  /**
+   * Removes a blob and the parts of its uploads. Durable when it returns: that their names are gone. The bytes are left to the file
+   * system, which may keep them: they are ciphertext.
+   */
+  async erase(blobId: string, uploadIds: readonly string[]): Promise<void> {
+    await rm(this.#blobPath(blobId), { force: true })
+    for (const id of uploadIds) await this.removeUpload(id)
+    await this.#syncFolder(this.#blobs)
+    await this.#syncFolder(this.#uploads)
+  }
+
   /** Ids of the parts that lie on the disk. */
   async listUploads(): Promise<readonly string[]> {
     const names = await readdir(this.#uploads)

@@ -1,4 +1,5 @@
 import { type Kysely, type Migration, type MigrationProvider, sql } from 'kysely'
+import { fromBase64Url, fromUtf8 } from '../../verify/bytes/bytes.ts'
 
 /** Each statement of the first schema. STRICT: SQLite then refuses values of another type. */
 const FIRST = [
@@ -58,5 +59,51 @@ const witnessed: Migration = {
   },
 }
 
+const ERASURE = [
+  `create table job_inputs (job_id text not null, dataset text not null, primary key (job_id, dataset)) strict, without rowid`,
+  `create index job_inputs_by_dataset on job_inputs (dataset)`,
+  `create table grant_datasets (
+     grant_digest text not null, dataset text not null, primary key (grant_digest, dataset)) strict, without rowid`,
+  `create index grant_datasets_by_dataset on grant_datasets (dataset)`,
+  `create table erasures (
+     dataset text primary key, order_jws blob not null, header blob not null, policy blob, put_by text not null,
+     created_at integer not null, log_index integer) strict, without rowid`,
+  `create table log_erased (idx integer primary key, by_idx integer not null) strict`,
+  `create table events (log_index integer primary key, type text not null, name text not null, reader text, body blob not null) strict`,
+  `create index events_by_name on events (type, name)`,
+]
+
+interface Signed {
+  readonly digest: string
+  readonly jws: Uint8Array
+}
+
+/** Erasures, receipts of what is no job, and which datasets jobs and grants are about: those of before say it in their documents. */
+const erasure: Migration = {
+  async up(db: Kysely<unknown>) {
+    for (const statement of ERASURE) await sql.raw(statement).execute(db)
+    const jobs = await sql<Signed>`select job_id as digest, contract as jws from jobs`.execute(db)
+    for (const { digest, jws } of jobs.rows) {
+      for (const { header } of payloadOf<{ readonly inputs: readonly { readonly header: string }[] }>(jws).inputs) {
+        await sql`insert into job_inputs values (${digest}, ${header}) on conflict do nothing`.execute(db)
+      }
+    }
+    const grants = await sql<Signed>`select digest, jws from grants`.execute(db)
+    for (const { digest, jws } of grants.rows) {
+      for (const dataset of payloadOf<{ readonly datasets: readonly string[] }>(jws).datasets) {
+        await sql`insert into grant_datasets values (${digest}, ${dataset})`.execute(db)
+      }
+    }
+  },
+}
+
+/** Checked when it was stored, and again whenever it is acted on. */
+function payloadOf<T>(jws: Uint8Array): T {
+  const { payload } = JSON.parse(fromUtf8(jws)) as { readonly payload: string }
+  return JSON.parse(fromUtf8(fromBase64Url(payload))) as T
+}
+
 /** Every schema change, by name, in order. A change is added, never edited. */
-export const migrations: MigrationProvider = { getMigrations: () => Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed }) }
+export const migrations: MigrationProvider = {
+  getMigrations: () => Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed, '0003-erasure': erasure }),
+}

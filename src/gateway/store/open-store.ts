@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { Kysely, Migrator, SqliteAdapter, SqliteDialect, type Transaction } from 'kysely'
+import { Kysely, Migrator, SqliteAdapter, SqliteDialect, sql, type Transaction } from 'kysely'
 import { AttestError } from '../../verify/errors.ts'
 import { BlobFolder, type DiskCalls } from './blob-folder.ts'
 import { migrations } from './migrations.ts'
@@ -9,6 +9,11 @@ import type { Tables } from './tables.ts'
 
 export type Database = Kysely<Tables>
 export type Tx = Transaction<Tables>
+
+/** Empties SQLite's log of writes into the file: pages of before, with what was deleted from them, are in neither then. */
+export async function settle(db: Database): Promise<void> {
+  await sql`pragma wal_checkpoint(truncate)`.execute(db)
+}
 
 /** Everything that the gateway keeps: rows in SQLite, ciphertext in a folder. One process at a time. */
 export interface Store {
@@ -72,6 +77,10 @@ function lock(port: SqlitePort): void {
   port.prepare('pragma journal_mode = wal').all([])
   port.exec('pragma synchronous = full')
   port.exec('pragma foreign_keys = on')
+  // What is deleted is overwritten with zeros, in the file as soon as the log of writes is emptied into it: erased openings, dropped keys.
+  port.prepare('pragma secure_delete = on').all([])
   port.exec('begin immediate')
   port.exec('commit')
+  // What a crash left in the log of writes, and with it pages of before a deletion, goes into the file now.
+  port.prepare('pragma wal_checkpoint(truncate)').all([])
 }

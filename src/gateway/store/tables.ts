@@ -22,6 +22,11 @@ export interface Tables {
   witness_pending: WitnessPendingRow
   receipts: ReceiptRow
   hosts: HostRow
+  job_inputs: JobInputRow
+  grant_datasets: GrantDatasetRow
+  erasures: ErasureRow
+  log_erased: LogErasedRow
+  events: EventRow
 }
 
 export type BlobKind = 'dataset' | 'result'
@@ -185,4 +190,45 @@ export interface HostRow {
   accepted: 0 | 1
   expires_at: number
   seen_at: number
+}
+
+/** The datasets of a job; gone with its records. */
+export interface JobInputRow {
+  job_id: string
+  dataset: string
+}
+
+export interface GrantDatasetRow {
+  grant_digest: string
+  dataset: string
+}
+
+/** An owner's order that a dataset be erased: in force with this row, carried out when it has its place in the log. */
+export interface ErasureRow {
+  dataset: string
+  order_jws: Uint8Array
+  header: Uint8Array
+  /** Exact bytes of the policy that the order names. */
+  policy: Uint8Array | null
+  put_by: string
+  created_at: number
+  log_index: number | null
+}
+
+/** An entry whose salt and opening were erased, and the entry of the erasure that took them. */
+export interface LogErasedRow {
+  idx: number
+  by_idx: number
+}
+
+/** An event that is no job's, with the documents of its receipt. */
+export interface EventRow {
+  log_index: number
+  type: string
+  /** Dataset, grant or host. */
+  name: string
+  /** Who may read it; null: every client. */
+  reader: string | null
+  /** Canonical JSON of the receipt file, without the proof. */
+  body: Uint8Array
 }

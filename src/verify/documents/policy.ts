@@ -30,7 +30,8 @@ export interface Policy {
   readonly cedar: ''
 }
 
-const GROUPS: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
+/** Groups whose `unknown` may be accepted. */
+export const GROUPS: readonly [Group, ...Group[]] = ['revocation', 'reference-values', 'tcb', 'freshness', 'binding', 'policy', 'debug']
 
 const schema: z.ZodType<Policy> = z.strictObject({
   v: z.literal(1),

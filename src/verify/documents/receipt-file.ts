@@ -43,7 +43,7 @@ export const MAX_RECEIPT_FILE_SIZE: number = 16 * 1024 * 1024
 /** Endorsements beside those in the evidence: a system of GPUs and switches needs some forty. */
 export const MAX_RECEIPT_ENDORSEMENTS = 128
 
-const provenEntrySchema: z.ZodType<ProvenEntry> = z.strictObject({
+export const provenEntrySchema: z.ZodType<ProvenEntry> = z.strictObject({
   leaf: blobField(4096),
   salt: bytesField(32),
   index: countField(),
@@ -56,7 +56,7 @@ const provenEntrySchema: z.ZodType<ProvenEntry> = z.strictObject({
 
 const document = blobField(512 * 1024)
 
-const schema: z.ZodType<ReceiptFile> = z.strictObject({
+export const receiptFileSchema: z.ZodType<ReceiptFile> = z.strictObject({
   v: z.literal(1),
   type: z.literal('sealgate/receipt-file/v1'),
   receipt: document,
@@ -77,9 +77,9 @@ const schema: z.ZodType<ReceiptFile> = z.strictObject({
 })
 
 export function parseReceiptFile(bytes: Uint8Array): ReceiptFile {
-  return parseDocument('receipt-file', schema, bytes, MAX_RECEIPT_FILE_SIZE)
+  return parseDocument('receipt-file', receiptFileSchema, bytes, MAX_RECEIPT_FILE_SIZE)
 }
 
 export function encodeReceiptFile(file: ReceiptFile): Uint8Array {
-  return encodeCanonical(checkDocument('receipt-file', schema, file) as unknown as Json)
+  return encodeCanonical(checkDocument('receipt-file', receiptFileSchema, file) as unknown as Json)
 }

@@ -9,7 +9,7 @@ import { type DatasetHeader, parseHeader } from '../documents/header.ts'
 import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../documents/intent.ts'
 import { hpkeKeyDigest } from '../documents/keys.ts'
 import { type Policy, parsePolicy } from '../documents/policy.ts'
-import { parseReceiptFile } from '../documents/receipt-file.ts'
+import type { ReceiptFile } from '../documents/receipt-file.ts'
 import { parseStatement, RECEIPT_TYP, type Statement } from '../documents/statement.ts'
 import { AttestError } from '../errors.ts'
 import { verifyFlattenedJws, verifyGeneralJws } from '../formats/jws.ts'
@@ -54,11 +54,10 @@ export interface ReceiptDocuments {
 }
 
 /**
- * Reads a receipt file and verifies the signature of every signed document in it.
- * @throws AttestError the codes of a malformed file or document, or `SIGNATURE_INVALID`.
+ * Reads the documents of a receipt file and verifies the signature of every signed one.
+ * @throws AttestError the codes of a malformed document, or `SIGNATURE_INVALID`.
  */
-export async function readReceiptFile(bytes: Uint8Array): Promise<ReceiptDocuments> {
-  const file = parseReceiptFile(bytes)
+export async function readReceiptFile(file: ReceiptFile): Promise<ReceiptDocuments> {
   const receipt = fromBase64Url(file.receipt)
   const jws = await verifyGeneralJws(receipt, RECEIPT_TYP, 'receipt')
   const grants = []
@@ -86,7 +85,7 @@ async function readContract(text: string): Promise<ReceiptDocuments['contract']>
   return { value: parseContract(payload), digest, signer }
 }
 
-async function readGrant(text: string, at: string): Promise<SignedGrant> {
+export async function readGrant(text: string, at: string): Promise<SignedGrant> {
   const { payload, digest, signer } = await readSigned(text, GRANT_TYP, at)
   return { grant: parseGrant(payload), digest, signer }
 }
@@ -104,7 +103,7 @@ interface SignedDocument {
   readonly signer: string
 }
 
-async function readSigned(text: string, typ: string, at: string): Promise<SignedDocument> {
+export async function readSigned(text: string, typ: string, at: string): Promise<SignedDocument> {
   const bytes = fromBase64Url(text)
   const { payload, digest, signers } = await verifyFlattenedJws(bytes, typ, at)
   const [signer] = signers
@@ -112,18 +111,18 @@ async function readSigned(text: string, typ: string, at: string): Promise<Signed
   return { payload, bytes, digest, signer: signer.thumbprint }
 }
 
-async function readNamed<T>(text: string, parse: (bytes: Uint8Array) => T): Promise<Named<T>> {
+export async function readNamed<T>(text: string, parse: (bytes: Uint8Array) => T): Promise<Named<T>> {
   const bytes = fromBase64Url(text)
   return { value: parse(bytes), digest: await sha256(bytes) }
 }
 
-function parseDatasetHeader(bytes: Uint8Array): DatasetHeader {
+export function parseDatasetHeader(bytes: Uint8Array): DatasetHeader {
   const header = parseHeader(bytes)
   if (header.kind !== 'dataset') throw new AttestError('DOCUMENT_INVALID', `kind is ${header.kind}, want dataset`, { at: 'header.kind' })
   return header
 }
 
-async function readEvidence(bundle: EvidenceBundle): Promise<ReceiptEvidence> {
+export async function readEvidence(bundle: EvidenceBundle): Promise<ReceiptEvidence> {
   const binding = parseBinding(bundle.binding)
   return {
     bundle,

@@ -1,2 +1,3 @@
+export type { EventSummary } from './event.ts'
 export type { ReceiptSummary } from './summary.ts'
 export { type ReceiptVerdict, verifyReceiptFile } from './verify.ts'

@@ -79,7 +79,7 @@ async function look(doc: ReceiptDocuments, view: LogView): Promise<Seen> {
 }
 
 /** Does something that proves its result, and says how it went as a check: malformed input is a matter of `format`. */
-async function attempt<T>(
+export async function attempt<T>(
   name: string,
   want: string,
   work: () => Promise<T>,

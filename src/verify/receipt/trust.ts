@@ -10,6 +10,7 @@ import { parseCheckpoint } from '../tlog/checkpoint.ts'
 import type { Check } from '../verdict.ts'
 import type { ReceiptDocuments } from './documents.ts'
 import type { LogView } from './log.ts'
+import type { ReceiptSigners } from './signers.ts'
 
 /** Rules that ask whether a signer is known. When nothing else fails, the receipt is consistent but nobody vouches for it. */
 export const TRUST_RULES: ReadonlySet<string> = new Set([
@@ -20,14 +21,25 @@ export const TRUST_RULES: ReadonlySet<string> = new Set([
   'policy.trusted-simulator',
 ])
 
+/** On whose word a receipt rests. */
+export interface Vouchers extends Pick<ReceiptDocuments, 'policies'> {
+  readonly signers: Pick<ReceiptSigners, 'gateway' | 'mlDsa'>
+  /** Thumbprints. */
+  readonly owners: readonly string[]
+}
+
+/** The owners of a job: who granted, and whose the data is. */
+export function ownersOf({ grants, headers }: ReceiptDocuments): readonly string[] {
+  return [...new Set([...grants.map((g) => g.signer), ...headers.map((h) => h.value.owner)])]
+}
+
 /**
  * Whether the user's trust file names everyone on whose word the receipt rests. Without a trust file all of them fail: a
  * receipt carries no trust of its own.
  */
-export function trustChecks(doc: ReceiptDocuments, trust: TrustFile | null): readonly Check[] {
+export function trustChecks({ signers, owners, policies }: Vouchers, trust: TrustFile | null): readonly Check[] {
   const gateways = (trust?.gateways ?? []).map((k) => k.x)
-  const gateway = doc.signers.gateway.key.x
-  const owners = [...new Set([...doc.grants.map((g) => g.signer), ...doc.headers.map((h) => h.value.owner)])]
+  const gateway = signers.gateway.key.x
   return [
     check('policy.trusted-gateway', gateways.includes(gateway), oneOf(gateways), gateway),
     check(
@@ -36,12 +48,12 @@ export function trustChecks(doc: ReceiptDocuments, trust: TrustFile | null): rea
       oneOf(trust?.owners ?? []),
       listed(owners),
     ),
-    ...doc.policies.flatMap((p) => [logCheck(p.value, trust), ...witnessCheck(p.value, trust)]),
+    ...policies.flatMap((p) => [logCheck(p.value, trust), ...witnessCheck(p.value, trust)]),
   ]
 }
 
 /** The ML-DSA key that the trust file names for the gateway of a receipt; null where it names none. */
-export function trustedMlDsa({ signers }: ReceiptDocuments, trust: TrustFile | null): MlDsaKey | null {
+export function trustedMlDsa({ signers }: Pick<Vouchers, 'signers'>, trust: TrustFile | null): MlDsaKey | null {
   return trust?.gateways.find((g) => g.x === signers.gateway.key.x)?.mlDsa ?? null
 }
 
@@ -49,7 +61,7 @@ export function trustedMlDsa({ signers }: ReceiptDocuments, trust: TrustFile | n
  * A gateway whose ML-DSA key the trust file names signs with it: a receipt without, or with that of another key, is not this
  * gateway's, whoever may have made or stripped it. Where trust names none, a third signature is no reason for anything.
  */
-export async function mlDsaChecks({ signers }: ReceiptDocuments, wanted: MlDsaKey | null): Promise<readonly Check[]> {
+export async function mlDsaChecks({ signers }: Pick<Vouchers, 'signers'>, wanted: MlDsaKey | null): Promise<readonly Check[]> {
   if (wanted === null) return []
   const { mlDsa } = signers
   const got = mlDsa === null ? 'no such signature' : `one of ${mlDsa.thumbprint}`
@@ -80,10 +92,10 @@ function witnessCheck({ witnessing }: Policy, trust: TrustFile | null): readonly
  * The logs as the policies believe them, counting only witnesses that the trust file knows. A receipt without a policy was
  * refused before one was read: then the trust file alone says which log to believe.
  */
-export function logViews(doc: ReceiptDocuments, trust: TrustFile | null): readonly LogView[] {
-  if (doc.policies.length > 0)
-    return doc.policies.map((policy) => ({ policy, log: policy.value.log, witnessing: knownWitnesses(policy.value, trust) }))
-  const { origin } = parseCheckpoint(doc.ending.checkpoint)
+export function logViews(policies: ReceiptDocuments['policies'], checkpoint: string, trust: TrustFile | null): readonly LogView[] {
+  if (policies.length > 0)
+    return policies.map((policy) => ({ policy, log: policy.value.log, witnessing: knownWitnesses(policy.value, trust) }))
+  const { origin } = parseCheckpoint(checkpoint)
   return (trust?.logs ?? []).filter((l) => l.origin === origin).map((log) => ({ policy: null, log, witnessing: { mode: 'none' } }))
 }
 
@@ -98,7 +110,7 @@ function knownWitnesses({ witnessing }: Policy, trust: TrustFile | null): Policy
 export const unknownSimulator: Check = check('policy.trusted-simulator', false, 'a trust file that names the simulated root', 'none')
 
 /** The roots that a receipt brings along, for when there is no trust file: then the rest of its evidence can still be checked. */
-export function simulatedRoots({ evidence, endorsements }: ReceiptDocuments): readonly Uint8Array[] {
+export function simulatedRoots({ evidence, endorsements }: Pick<ReceiptDocuments, 'evidence' | 'endorsements'>): readonly Uint8Array[] {
   return [...(evidence?.bundle.endorsements ?? []), ...endorsements].filter(isSelfIssued)
 }
 

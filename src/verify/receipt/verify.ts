@@ -4,6 +4,7 @@ import { jobGrantChecks } from '../appraise/grant-rules.ts'
 import { intentChecks } from '../appraise/intent-rules.ts'
 import { contractTimeChecks, grantTimeChecks, intentTimeChecks } from '../appraise/time-rules.ts'
 import { fromBase64Url } from '../bytes/bytes.ts'
+import { parseAnyReceiptFile } from '../documents/event-file.ts'
 import type { MlDsaKey } from '../documents/keys.ts'
 import type { TrustFile } from '../documents/trust.ts'
 import { type AttestError, ERROR_CODES, type ErrorCode } from '../errors.ts'
@@ -12,16 +13,17 @@ import { conclude, isInputError } from '../evidence/conclude.ts'
 import type { Check, Verdict, VerdictError } from '../verdict.ts'
 import { checkEvidence, type EvidenceFacts } from './attest.ts'
 import { type ReceiptDocuments, readReceiptFile } from './documents.ts'
+import { type EventSummary, verifyEventFile } from './event.ts'
 import { isAgentSigned, linkChecks, partChecks } from './links.ts'
 import { checkLog, type LogFacts } from './log.ts'
 import { type ReceiptSummary, summarize } from './summary.ts'
-import { logViews, mlDsaChecks, simulatedRoots, TRUST_RULES, trustChecks, trustedMlDsa, unknownSimulator } from './trust.ts'
+import { logViews, mlDsaChecks, ownersOf, simulatedRoots, TRUST_RULES, trustChecks, trustedMlDsa, unknownSimulator } from './trust.ts'
 
 /** `parsed` is what the receipt says; `claims` is the same once it is proven. */
-export type ReceiptVerdict = Verdict<ReceiptSummary, ReceiptSummary>
+export type ReceiptVerdict = Verdict<ReceiptSummary | EventSummary, ReceiptSummary | EventSummary>
 
 /**
- * Verifies a receipt file: every signature, that all parts belong together, evidence and policies as they stood when keys
+ * Verifies a receipt file of a job or of an event. Of a job: every signature, that all parts belong together, evidence and policies as they stood when keys
  * were released, the rules of every grant, and both log entries. Needs no network and no clock: the log's time counts.
  *
  * Proves, on the word of whom `trust` names, that this job ran (or was refused, or was lost) as stated. Does not prove that
@@ -32,15 +34,20 @@ export type ReceiptVerdict = Verdict<ReceiptSummary, ReceiptSummary>
  */
 export async function verifyReceiptFile(bytes: Uint8Array, { trust }: { readonly trust: TrustFile | null }): Promise<ReceiptVerdict> {
   try {
-    return await verifyDocuments(await readReceiptFile(bytes), trust)
+    const file = parseAnyReceiptFile(bytes)
+    const verdict =
+      file.type === 'sealgate/receipt-file/v1'
+        ? await verifyDocuments(await readReceiptFile(file), trust)
+        : await verifyEventFile(file, trust)
+    return verdict.decision === 'accept' ? verdict : { ...verdict, error: errorOf(verdict.checks, verdict.error) }
   } catch (error) {
     if (isInputError(error)) return rejectUnread(error)
     throw error
   }
 }
 
-async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): Promise<ReceiptVerdict> {
-  const log = await checkLog(doc, logViews(doc, trust))
+async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): Promise<Verdict<ReceiptSummary, ReceiptSummary>> {
+  const log = await checkLog(doc, logViews(doc.policies, doc.ending.checkpoint, trust))
   const evidence = await evidenceFacts(doc, log, trust)
   const mlDsa = trustedMlDsa(doc, trust)
   const checks = [
@@ -51,10 +58,10 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
     ...log.checks,
     ...evidence.checks,
     ...(doc.release === null ? [] : await releaseRules(doc, log)),
-    ...trustChecks(doc, trust),
+    ...trustChecks({ ...doc, owners: ownersOf(doc) }, trust),
   ]
   const summary = await summarize(doc, log, evidence.claims, mlDsa)
-  const verdict = conclude(
+  return conclude(
     {
       format: 'receipt',
       parsed: summary,
@@ -64,7 +71,6 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
     },
     [],
   )
-  return verdict.decision === 'accept' ? verdict : { ...verdict, error: errorOf(verdict.checks, verdict.error) }
 }
 
 /** A refusal by the gateway alone tells that it refused, not that it had to: evidence and rules are not appraised. */

@@ -7,12 +7,14 @@ import {
   JobService,
   ReceiptService,
   sealgate,
+  toNumber,
   uploadBlob,
 } from '../../../src/rpc/index.ts'
 import { encodeFileHead, RootHasher, sealedFileSize } from '../../../src/seal/index.ts'
 import { issueFlattenedJws } from '../../../src/seal/jws.ts'
 import { concat, fromBase64Url, toBase64Url, toHex } from '../../../src/verify/bytes/bytes.ts'
 import { CONTRACT_TYP, type Contract, encodeContract } from '../../../src/verify/documents/contract.ts'
+import { ERASURE_TYP, type ErasureOrder, encodeErasureOrder } from '../../../src/verify/documents/erasure.ts'
 import { type EvidenceBundle, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, encodeRevocation, GRANT_TYP, type Grant, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, type ResultHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
@@ -199,6 +201,27 @@ export class Scenario {
     const bytes = encodeRevocation({ v: 1, grant: this.grantId, revokedAt: '2026-05-28T20:30:00Z', stopJobs })
     const alice = await this.gateway.dial('client', 'alice')
     await alice.unary(GrantService.revokeGrant, { jws: await issueFlattenedJws(bytes, REVOCATION_TYP, as.jwk) })
+  }
+
+  /** An order of erasure by `as`, brought by `caller`. @returns how far it has come. */
+  async erase(
+    as = owner,
+    changes: Partial<ErasureOrder> = {},
+    caller = 'alice',
+  ): Promise<{ readonly index: number | null; readonly waiting: number }> {
+    const dataset = await digestOf(this.header)
+    const order = { v: 1, dataset, erasedAt: '2026-05-28T20:30:00Z', stopJobs: false, policy: null, reason: null, ...changes } as const
+    const orderJws = await issueFlattenedJws(encodeErasureOrder(order), ERASURE_TYP, as.jwk)
+    const policy = order.policy === null ? new Uint8Array() : this.policy
+    const channel = await this.gateway.dial('client', caller)
+    const { logIndex, waitingJobs } = await channel.unary(DatasetService.eraseDataset, { orderJws, policy })
+    return { index: logIndex == null ? null : toNumber(logIndex), waiting: waitingJobs }
+  }
+
+  /** The receipt of what is no job's. */
+  async event(logIndex: number, as = 'alice'): Promise<Uint8Array> {
+    const channel = await this.gateway.dial('client', as)
+    return bytesOf((await channel.unary(ReceiptService.getEventReceipt, { logIndex })).receiptFile)
   }
 
   async receipt(as = 'alice'): Promise<Uint8Array> {

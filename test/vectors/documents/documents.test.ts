@@ -135,6 +135,11 @@ describe('the files', () => {
     expect(verdict).toMatchObject({ decision: 'accept', claims: { simulated: true, releasedAt: strings('029-receipt-file').releasedAt } })
   })
 
+  it.each(withFile('event.golden.json'))('%s is accepted under the trust file of 028, for ever', async (id) => {
+    const trust = parseTrustFile(read('028-trust-file', 'trust.golden.json'))
+    expect(await verifyReceiptFile(read(id, 'event.golden.json'), { trust })).toMatchObject({ decision: 'accept' })
+  })
+
   it('027b-receipt-ml-dsa verifies with its third signature over the same statement', async () => {
     const { typ, signers, mlDsa } = loadCase('027b-receipt-ml-dsa').expect as { typ: string; signers: string[]; mlDsa: string }
     const verified = await verifyGeneralJws(read('027b-receipt-ml-dsa', 'jws.golden.json'), typ, 'receipt')

@@ -6,6 +6,8 @@ import { crypto } from '../../../src/verify/crypto/node.ts'
 import { encodeBinding, parseBinding } from '../../../src/verify/documents/binding.ts'
 import { CONTRACT_TYP } from '../../../src/verify/documents/contract.ts'
 import { deviceNonce } from '../../../src/verify/documents/device-nonce.ts'
+import { ERASURE_TYP } from '../../../src/verify/documents/erasure.ts'
+import { EVENT_TYP } from '../../../src/verify/documents/event-statement.ts'
 import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
@@ -27,6 +29,7 @@ import {
   parseNote,
   rootAt,
 } from '../../../src/verify/tlog/index.ts'
+import { type BuiltEvent, buildEvent } from '../../support/event-builder.ts'
 import {
   digestOf,
   gateway,
@@ -59,11 +62,10 @@ export interface Vector {
 }
 
 /** Everything but the signature of the simulated report is deterministic: that one is recorded, and kept while it still fits. */
-const RECORDED_REPORT = new URL('018-evidence-bundle/report.bin', import.meta.url)
-
-async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
-  if (existsSync(RECORDED_REPORT)) {
-    const report = new Uint8Array(readFileSync(RECORDED_REPORT))
+async function recordedReport(binding: Uint8Array, vector = '018-evidence-bundle'): Promise<Uint8Array> {
+  const recorded = new URL(`${vector}/report.bin`, import.meta.url)
+  if (existsSync(recorded)) {
+    const report = new Uint8Array(readFileSync(recorded))
     if (equal(report.subarray(0x50, 0x90), await crypto.digest('SHA-512', binding))) return report
   }
   return simulatedReport(binding)
@@ -71,10 +73,17 @@ async function recordedReport(binding: Uint8Array): Promise<Uint8Array> {
 
 /** All vectors, from throwaway keys. */
 export async function generate(): Promise<readonly Vector[]> {
-  const receipt = await buildReceipt({ report: recordedReport })
+  const receipt = await buildReceipt({ report: (binding) => recordedReport(binding) })
   const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
-  const mlDsaReceipt = await buildReceipt({ report: recordedReport, mlDsa: gatewayMlDsa })
-  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt, mlDsaReceipt)), await deviceVector(receipt)]
+  const mlDsaReceipt = await buildReceipt({ report: (binding) => recordedReport(binding), mlDsa: gatewayMlDsa })
+  return [
+    ...keys,
+    ...documents,
+    ...logs,
+    ...(await receiptVectors(receipt, mlDsaReceipt)),
+    await deviceVector(receipt),
+    ...(await eventVectors()),
+  ]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
@@ -336,4 +345,30 @@ async function deviceVector({ documents }: Built): Promise<Vector> {
     expect: { nonce0: toBase64Url(nonce0), nonce1: toBase64Url(nonce1) },
     files: { 'binding.golden.json': encodeBinding(binding) },
   }
+}
+
+/** Of each type of event the receipt file, and of an erasure its order too. All verify under the trust file of 028. */
+async function eventVectors(): Promise<readonly Vector[]> {
+  const erasure = await buildEvent('erasure')
+  if (erasure.file.type !== 'sealgate/erasure-file/v1') throw new Error('not an erasure')
+  const { payload } = JSON.parse(new TextDecoder().decode(fromBase64Url(erasure.file.order))) as { payload: string }
+  const onboard = await buildEvent('onboard', { report: (binding) => recordedReport(binding, '034-onboarding-file') })
+  if (onboard.file.type !== 'sealgate/onboarding-file/v1') throw new Error('not an onboarding')
+  const report = fromBase64Url(onboard.file.evidence.cpu.report)
+  return [
+    await signed('031-erasure-order', 'erasure.md', fromBase64Url(payload), ERASURE_TYP, owner),
+    await eventVector('032-erasure-file', erasure),
+    await eventVector('033-revocation-file', await buildEvent('revocation')),
+    await eventVector('034-onboarding-file', onboard, { 'report.bin': report }),
+  ]
+}
+
+async function eventVector(id: string, { bytes, statement }: BuiltEvent, more: Vector['files'] = {}): Promise<Vector> {
+  const expect = {
+    decision: 'accept',
+    typ: EVENT_TYP,
+    statement: await digestOf(statement),
+    sha256: toHex(await crypto.digest('SHA-256', bytes)),
+  }
+  return { id, page: 'event-receipt.md', expect, files: { 'event.golden.json': bytes, ...more } }
 }

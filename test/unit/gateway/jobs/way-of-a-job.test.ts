@@ -62,7 +62,10 @@ describe('a job', () => {
 
     const alice = await gateway.dial('client', 'alice')
     expect(await alice.unary(JobService.getResults, { jobId: scenario.jobId })).toMatchObject({ blobId: result.blobId })
-    expect((await alice.unary(ReceiptService.listReceipts, {})).receipts).toMatchObject([{ jobId: scenario.jobId, type: 'execution' }])
+    expect((await alice.unary(ReceiptService.listReceipts, {})).receipts).toMatchObject([
+      { jobId: '', type: 'onboard', subject: 'h1' },
+      { jobId: scenario.jobId, type: 'execution', subject: '' },
+    ])
     const { job } = await alice.unary(JobService.getJob, { jobId: scenario.jobId })
     const states = job?.transitions?.map((t) => t.state)
     expect(states).toEqual([1, 2, 3, 4, 5, 6, 7])
