@@ -251,7 +251,13 @@ export class Agent {
     try {
       // A WebAssembly module cannot be given a real one.
       const gpus = runner.kind === 'wasm' && devices?.simulated === false ? 0 : ((await devices?.count()) ?? 0)
-      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, gpus, memoryBytes })
+      const checked = await checkOffer(taken.offer, {
+        runner: runner.kind,
+        isolations: runner.isolations,
+        tee: attester.format,
+        gpus,
+        memoryBytes,
+      })
       taken.job = await Job.begin(checked, this.#jobMeans(jobId))
       logger.info({ jobId }, 'job begun')
       if (this.#closing === null) this.#send({ jobEvidence: { jobId, evidence: bundleToWire(taken.job.evidence) } })

@@ -197,7 +197,7 @@ export class Job {
     const { runner, transfers, onProgress } = this.#means
     const { contract } = this.#offer
     onProgress('running')
-    const { image, argv, env, limits, jobId, resources } = contract
+    const { image, isolation, argv, env, limits, jobId, resources } = contract
     try {
       const inputs: RunInput[] = []
       for (const [i, input] of contract.inputs.entries()) {
@@ -211,7 +211,7 @@ export class Job {
       }
       checkArchiveSizes(contract, inputs)
       const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
-      return await runner.run({ jobId, image, argv, env, limits, inputs, gpus }, this.#abort.signal)
+      return await runner.run({ jobId, image, isolation, argv, env, limits, inputs, gpus }, this.#abort.signal)
     } finally {
       for (const dek of opened.values()) dek.wipe()
     }

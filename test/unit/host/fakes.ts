@@ -94,6 +94,7 @@ export type Workload = (inputs: ReadonlyMap<string, Uint8Array>) => {
 export class FakeRunner implements Runner {
   readonly kind = 'wasm'
   readonly grade = 'wasm-process'
+  readonly isolations = ['sealgate-wasm-v1'] as const
   readonly reason = 'a fake'
   readonly recovered: readonly string[] = []
   readonly #workload: Workload

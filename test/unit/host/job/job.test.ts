@@ -107,7 +107,10 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     checkpoint: 'a checkpoint',
     kemSuite: DEFAULT_HPKE_SUITE,
   }
-  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 8, memoryBytes: 2 ** 40 }), means)
+  const job = await Job.begin(
+    await checkOffer(offer, { runner: 'wasm', isolations: ['sealgate-wasm-v1'], tee: 'sev-snp', gpus: 8, memoryBytes: 2 ** 40 }),
+    means,
+  )
   const binding = parseBinding(job.evidence.binding)
   const attested: Attested = {
     job: of.job,
@@ -457,7 +460,13 @@ describe('a job that is declined', () => {
       checkpoint: 'c',
       kemSuite: DEFAULT_HPKE_SUITE,
     }
-    const checked = await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 0, memoryBytes: 2 ** 40 })
+    const checked = await checkOffer(offer, {
+      runner: 'wasm',
+      isolations: ['sealgate-wasm-v1'],
+      tee: 'sev-snp',
+      gpus: 0,
+      memoryBytes: 2 ** 40,
+    })
     const means = { attester, runner, outbox, clock: new FakeClock(), transfers: new FakeTransfers() }
     const rest = { logger: pino({ enabled: false }), config: utf8('{}'), agent: 'a', releaseWaitMs: 1, onProgress: () => {} }
     await expect(Job.begin(checked, { ...means, ...rest })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
