@@ -387,7 +387,7 @@ const limits = { timeMs: 50_000, memoryBytes: 64 << 20, outputBytes: 1 << 20, pi
 const inputs = [{ name: 'a', size: 5, read: () => [Buffer.from('hello')] }]
 const outcomes = []
 for (const script of scripts) {
-  const request = { jobId: 'job', image: { runner: 'docker', digest }, argv: [script], env: {}, gpus: [], limits, inputs }
+  const request = { jobId: 'job', image: { runner: 'docker', digest }, isolation: 'sealgate-container-v1', argv: [script], env: {}, gpus: [], limits, inputs }
   const { kind, stdout, outputs, release } = await runner.run(request, new AbortController().signal)
   outcomes.push({ kind, stdout: Buffer.from(stdout.bytes).toString(), outputs: outputs.map((o) => o.path) })
   await release()

@@ -39,6 +39,10 @@ export interface WorldOptions {
   /** Path of the plaintext. */
   readonly data?: string
   readonly limits?: Readonly<Record<string, number>>
+  /** Socket of a container engine: the host runs containers. Default: WebAssembly. */
+  readonly docker?: string
+  /** More arguments of `host start`. */
+  readonly hostArgs?: readonly string[]
   /** Simulated GPUs of the host. */
   readonly gpus?: number
   /** Names of witnesses, each a process of its own; the policy then demands a majority of them. */
@@ -98,7 +102,14 @@ export class World {
     const folder = (name: string): string => join(root, name)
     const { address, witnesses } = await makeFolders(root, options)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
-    const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim'], folder('host.log'))
+    const runner = options.docker === undefined ? 'wasm' : 'docker'
+    const hostArgs = ['host', 'start', folder('host'), '--runner', runner, '--attester', 'sim', ...(options.hostArgs ?? [])]
+    const host = new Service(
+      hostArgs,
+      folder('host.log'),
+      [],
+      options.docker === undefined ? {} : { DOCKER_HOST: `unix://${options.docker}` },
+    )
     services.push(gateway, host, ...[...witnesses.values()].map((w) => w.service))
     for (const { service } of witnesses.values()) await service.start()
     await Promise.all([gateway.start(), host.start()])
@@ -108,8 +119,8 @@ export class World {
     const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
     await sealDataset({ owner, input: options.data ?? DATA, output: folder('data.sealed'), legal })
     const dataset = await pushDataset(client, owner, folder('data.sealed'))
-    const image = (await resolveImages('tabular-inference')).find((i) => i.runner === 'wasm')
-    if (image === undefined) throw new Error('the image has no wasm form')
+    const image = (await resolveImages('tabular-inference')).find((i) => i.runner === runner)
+    if (image === undefined) throw new Error(`the image has no ${runner} form`)
     const terms = {
       datasets: [dataset],
       images: [image],

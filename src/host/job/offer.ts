@@ -64,6 +64,9 @@ export async function checkOffer(offer: Offer, capacity: Capacity): Promise<Chec
   if (!capacity.isolations.includes(contract.isolation)) {
     throw new AttestError('NO_HOST', `this host offers ${capacity.isolations.join(', ')}`, { at: 'contract.isolation' })
   }
+  if (contract.isolation === 'sealgate-gvisor-v1' && contract.resources.gpus > 0) {
+    throw new AttestError('NO_HOST', 'a gVisor sandbox is given no GPU', { at: 'contract.resources' })
+  }
   if (contract.limits.memoryBytes > capacity.memoryBytes) {
     throw new AttestError('LIMIT_EXCEEDED', `this host has ${capacity.memoryBytes} bytes of memory`, { at: 'contract.limits' })
   }

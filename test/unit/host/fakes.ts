@@ -200,3 +200,9 @@ export class FakeTransfers implements Transfers {
     return `blob-of-${jobId}`
   }
 }
+
+/** A machine on which the job is alone. */
+export const wholeRoom = {
+  addInputs: (): void => {},
+  takeGpus: (ids: readonly string[], wanted: number): readonly string[] => ids.slice(0, wanted),
+}

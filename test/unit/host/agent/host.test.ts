@@ -123,13 +123,18 @@ describe('small parts', () => {
   it('names itself and its configuration', async () => {
     const agent = await agentName()
     expect(agent).toMatch(/^sealgate\/\d+\.\d+\.\d+/)
-    const config = encodeAgentConfig(agent, fakeAttester, new FakeRunner(() => ({})), { memoryBytes: 5, releaseWaitMs: 7 })
+    const config = encodeAgentConfig(agent, fakeAttester, new FakeRunner(() => ({})), ['swap'], {
+      memoryBytes: 5,
+      jobs: 3,
+      releaseWaitMs: 7,
+    })
     expect(JSON.parse(fromUtf8(config))).toEqual({
       v: 1,
       agent,
       attester: { format: 'sev-snp', simulated: true },
-      runner: { kind: 'wasm', grade: 'wasm-process' },
-      limits: { memoryBytes: 5, releaseWaitMs: 7 },
+      runner: { kind: 'wasm', grade: 'wasm-process', isolations: ['sealgate-wasm-v1'] },
+      memoryLeaks: ['swap'],
+      limits: { memoryBytes: 5, jobs: 3, releaseWaitMs: 7 },
     })
   })
 

@@ -26,7 +26,7 @@ import { digestOf, gateway, log, submitterThumbprint, T0 } from '../../../suppor
 import { testBytes } from '../../../support/keys.ts'
 import { TestLog } from '../../../support/log.ts'
 import { MEASUREMENT, platform, sampleTrust } from '../../../support/receipt-builder.ts'
-import { FakeClock, FakeRunner, FakeTransfers } from '../fakes.ts'
+import { FakeClock, FakeRunner, FakeTransfers, wholeRoom } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene } from '../support.ts'
 
 /** What a gateway that accepts the evidence says of it. */
@@ -91,6 +91,7 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
       config: utf8('{"v":1}'),
       agent: 'sealgate/0.1.0',
       releaseWaitMs: 1000,
+      room: wholeRoom,
       onProgress: () => {},
     },
   )
