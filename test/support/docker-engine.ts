@@ -22,6 +22,8 @@ export interface TestEngine {
   readonly folder: string | null
   /** As `kill -9`, for tests of an engine that dies; null for one that was there already. */
   readonly kill: (() => Promise<void>) | null
+  /** Starts it again after {@link kill}; null for one that was there already. */
+  readonly restart: (() => Promise<void>) | null
   stop(): Promise<void>
 }
 
@@ -31,7 +33,8 @@ export interface TestEngine {
  */
 export async function testEngine(): Promise<TestEngine | null> {
   const given = process.env.DOCKER_HOST?.replace(/^unix:\/\//, '') ?? SYSTEM_SOCKET
-  if (await answers(given)) return { socketPath: given, gvisor: await hasGvisor(given), folder: null, kill: null, stop: async () => {} }
+  if (await answers(given))
+    return { socketPath: given, gvisor: await hasGvisor(given), folder: null, kill: null, restart: null, stop: async () => {} }
   const obstacle = await startable()
   if (obstacle === null) return startPrivateEngine()
   const reason = `no container engine: ${given} does not answer, and none can be started (${obstacle})`
@@ -93,6 +96,19 @@ async function startPrivateEngine(): Promise<TestEngine> {
   }
   await mkdir(config['data-root'])
   await writeFile(join(folder, 'daemon.json'), JSON.stringify(config))
+  let daemon = await startDaemon(folder, socketPath)
+  const restart = async (): Promise<void> => {
+    // Its containerd outlives it for a moment, and two do not get on.
+    await rm(join(folder, 'dockerd.pid'), { force: true })
+    const pid = Number(await readFile(join(folder, 'exec/containerd/containerd.pid'), 'utf8').catch(() => '0'))
+    for (let tries = 0; pid > 0 && existsSync(`/proc/${pid}`) && tries < 100; tries++) await delay(100)
+    daemon = await startDaemon(folder, socketPath)
+  }
+  const gvisor = await hasGvisor(socketPath)
+  return { socketPath, gvisor, folder, kill: () => end(daemon, 'SIGKILL'), restart, stop: () => stop(daemon, folder) }
+}
+
+async function startDaemon(folder: string, socketPath: string): Promise<ChildProcess> {
   const log = openSync(join(folder, 'dockerd.log'), 'a')
   const daemon = spawn('/usr/sbin/dockerd', ['--config-file', join(folder, 'daemon.json')], { stdio: ['ignore', log, log] })
   for (let tries = 0; !(await answers(socketPath)); tries++) {
@@ -101,7 +117,7 @@ async function startPrivateEngine(): Promise<TestEngine> {
     }
     await delay(100)
   }
-  return { socketPath, gvisor: await hasGvisor(socketPath), folder, kill: () => end(daemon, 'SIGKILL'), stop: () => stop(daemon, folder) }
+  return daemon
 }
 
 async function stop(daemon: ChildProcess, folder: string): Promise<void> {

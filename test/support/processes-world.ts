@@ -41,6 +41,8 @@ export interface WorldOptions {
   readonly limits?: Readonly<Record<string, number>>
   /** Socket of a container engine: the host runs containers. Default: WebAssembly. */
   readonly docker?: string
+  /** Recipes of the host's images, and the one that the owner grants; default: the shipped example. */
+  readonly images?: { readonly folder: string; readonly image: ImageRef }
   /** More arguments of `host start`. */
   readonly hostArgs?: readonly string[]
   /** Simulated GPUs of the host. */
@@ -103,7 +105,8 @@ export class World {
     const { address, witnesses } = await makeFolders(root, options)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
     const runner = options.docker === undefined ? 'wasm' : 'docker'
-    const hostArgs = ['host', 'start', folder('host'), '--runner', runner, '--attester', 'sim', ...(options.hostArgs ?? [])]
+    const images = options.images === undefined ? [] : ['--images', options.images.folder]
+    const hostArgs = ['host', 'start', folder('host'), '--runner', runner, '--attester', 'sim', ...images, ...(options.hostArgs ?? [])]
     const host = new Service(
       hostArgs,
       folder('host.log'),
@@ -119,7 +122,7 @@ export class World {
     const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
     await sealDataset({ owner, input: options.data ?? DATA, output: folder('data.sealed'), legal })
     const dataset = await pushDataset(client, owner, folder('data.sealed'))
-    const image = (await resolveImages('tabular-inference')).find((i) => i.runner === runner)
+    const image = options.images?.image ?? (await resolveImages('tabular-inference')).find((i) => i.runner === runner)
     if (image === undefined) throw new Error(`the image has no ${runner} form`)
     const terms = {
       datasets: [dataset],

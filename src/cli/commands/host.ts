@@ -13,6 +13,7 @@ interface AttesterChoice {
 interface StartOptions extends AttesterChoice {
   readonly gateway?: string
   readonly runner: 'auto' | 'docker' | 'wasm'
+  readonly images?: string
   readonly jobs?: number
   readonly memory?: number
   readonly dangerouslyAllow: readonly string[]
@@ -34,6 +35,7 @@ export function register(program: Command): void {
     .addOption(
       new Option('--runner <runner>', 'auto: containers where there is an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
+    .option('--images <folder>', 'recipes of the images that it runs (default: those that come with sealgate)')
     .option('--jobs <n>', 'most jobs at a time, of those that share the host (default: 16)', parseCount)
     .option('--memory <size>', 'memory for jobs with their inputs (default: seven eighths of what there is)', parseSize)
     .option(
@@ -80,7 +82,7 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
   const devices = await openDevicesOf(options, folder)
-  const runner = await createRunner({ kind: options.runner })
+  const runner = await createRunner({ kind: options.runner, ...(options.images === undefined ? {} : { images: options.images }) })
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }
