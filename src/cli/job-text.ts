@@ -21,7 +21,9 @@ export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pic
     ...(ear === null ? [] : [`  enclave      ${ear.tee}, measurement ${ear.measurement ?? 'none'}`]),
     ...(isolation === null
       ? []
-      : [`  runner       ${isolation.runner}${isolation.grade === 'wasm-process' ? ' (weaker isolation than a container)' : ''}`]),
+      : [
+          `  runner       ${isolation.runner}, ${isolation.grade}${isolation.grade === 'wasm-process' ? ' (weaker isolation than a container)' : ''}`,
+        ]),
     ...(usage === null ? [] : [`  usage        ${usage.wallMs} ms, ${usage.bytesIn} bytes in, ${usage.bytesOut} bytes out`]),
     ...(release === null ? [] : [`  key release  log entry ${release.index}, before the key was sealed`]),
     `  receipt      log entry ${file.log.ending.index}`,

@@ -1,3 +1,4 @@
+import type { IsolationGrade } from '../verify/documents/isolation.ts'
 import { HPKE_SUITES } from '../verify/documents/keys.ts'
 import { encodePolicy, type Policy } from '../verify/documents/policy.ts'
 import type { Requirements } from '../verify/documents/requirements.ts'
@@ -10,6 +11,8 @@ export interface PolicyChoices {
   readonly allowSimulated: boolean
   readonly allowUnknown: Policy['appraisal']['allowUnknown']
   readonly runners: Policy['runners']
+  /** How well workloads must be kept in; default: as well as any of the runners does. */
+  readonly isolation?: IsolationGrade
   /** C2SP verifier keys of witnesses, and how many of them must cosign; default: `witnessing: none`, for demonstrations. */
   readonly quorum?: { readonly k: number; readonly keys: readonly string[] }
   /** In place of {@link STRICT_REQUIREMENTS}, per kind of TEE. */
@@ -51,7 +54,11 @@ export function createPolicy(choices: PolicyChoices): Uint8Array {
     witnessing: witnessingOf(choices.quorum),
     maximumAge: { checkpointSeconds: 300, collateralSeconds: COLLATERAL_DAYS * DAY_SECONDS },
     minimumTcbEvaluationDataNumber: null,
-    minimumGrades: { binding: 'committed', placement: 'none' },
+    minimumGrades: {
+      binding: 'committed',
+      placement: 'none',
+      ...(choices.isolation === undefined ? {} : { isolation: choices.isolation }),
+    },
     runners: [...new Set(choices.runners)].sort(),
     suites: HPKE_SUITES,
     cedar: '',

@@ -1,5 +1,6 @@
 export { HOST_FILES } from './agent/folder.ts'
 export { type HostOptions, type RunningHost, startHost } from './agent/host.ts'
+export type { MemoryLeak } from './agent/memory-leaks.ts'
 export type { AgentState } from './agent/states.ts'
 export { simulatedMeasurement } from './attesters/agent-measurement.ts'
 export type { AttestationSubject, Attester, AttesterReport, DeviceAttester, DeviceEvidence } from './attesters/attester.ts'

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createRunner, DEFAULT_IMAGES, type Runner } from '../../src/host/runner/index.ts'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 import { type TestEngine, testEngine } from '../support/docker-engine.ts'
+import { filesWith } from '../support/files-with.ts'
 import { writeBusybox } from '../support/images.ts'
 import { type Ran, requestOf, runOnce, TABULAR } from '../support/run-request.ts'
 
@@ -304,9 +305,9 @@ describe.skipIf(engine === null)('docker runner on a real engine', () => {
     const script =
       'busybox cat /in/a; busybox cat /in/a >&2; busybox cp /in/a /out/b; busybox cp /in/a /tmp/c; busybox cp /in/a /dev/shm/d; busybox sleep 1'
     const running = sh(script, { inputs: { a: Buffer.from(canary) } })
-    const during = await holders(folder ?? '', canary)
+    const during = await filesWith(folder ?? '', canary)
     expect(await running).toMatchObject({ kind: 'succeeded', stdout: canary, stderr: canary, files: { b: canary } })
-    expect([...during, ...(await holders(folder ?? '', canary))]).toEqual([])
+    expect([...during, ...(await filesWith(folder ?? '', canary))]).toEqual([])
   })
 
   it.skipIf(folder === null || !readableByOthers())('tells a user who may not use the engine what is wrong', async () => {
@@ -386,7 +387,7 @@ const limits = { timeMs: 50_000, memoryBytes: 64 << 20, outputBytes: 1 << 20, pi
 const inputs = [{ name: 'a', size: 5, read: () => [Buffer.from('hello')] }]
 const outcomes = []
 for (const script of scripts) {
-  const request = { jobId: 'job', image: { runner: 'docker', digest }, argv: [script], env: {}, gpus: [], limits, inputs }
+  const request = { jobId: 'job', image: { runner: 'docker', digest }, isolation: 'sealgate-container-v1', argv: [script], env: {}, gpus: [], limits, inputs }
   const { kind, stdout, outputs, release } = await runner.run(request, new AbortController().signal)
   outcomes.push({ kind, stdout: Buffer.from(stdout.bytes).toString(), outputs: outputs.map((o) => o.path) })
   await release()
@@ -404,16 +405,4 @@ async function asUser(script: string, ...args: readonly string[]): Promise<strin
 function readableByOthers(): boolean {
   if (uid !== 0) return false
   return spawnSync(process.execPath, ['-e', `fs.accessSync(${JSON.stringify(DIST)})`], { uid: 4242, cwd: '/' }).status === 0
-}
-
-/** Files below a folder that hold the text. */
-async function holders(folder: string, text: string): Promise<string[]> {
-  const found: string[] = []
-  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])) {
-    if (!entry.isFile()) continue
-    const path = join(entry.parentPath, entry.name)
-    const content = await readFile(path).catch(() => Buffer.alloc(0))
-    if (content.includes(text)) found.push(path)
-  }
-  return found
 }

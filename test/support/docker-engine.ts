@@ -10,14 +10,20 @@ import Docker from 'dockerode'
 
 const run = promisify(execFile)
 const SYSTEM_SOCKET = '/var/run/docker.sock'
+/** Debian's gVisor. */
+const RUNSC = '/usr/bin/runsc'
 
 /** A real container engine for tests. */
 export interface TestEngine {
   readonly socketPath: string
+  /** True where it has gVisor: missing with a printed reason, unless SEALGATE_REQUIRE_RUNSC=1. */
+  readonly gvisor: boolean
   /** Everything a private engine has written, its log included; null for one that was there already. */
   readonly folder: string | null
   /** As `kill -9`, for tests of an engine that dies; null for one that was there already. */
   readonly kill: (() => Promise<void>) | null
+  /** Starts it again after {@link kill}; null for one that was there already. */
+  readonly restart: (() => Promise<void>) | null
   stop(): Promise<void>
 }
 
@@ -27,7 +33,8 @@ export interface TestEngine {
  */
 export async function testEngine(): Promise<TestEngine | null> {
   const given = process.env.DOCKER_HOST?.replace(/^unix:\/\//, '') ?? SYSTEM_SOCKET
-  if (await answers(given)) return { socketPath: given, folder: null, kill: null, stop: async () => {} }
+  if (await answers(given))
+    return { socketPath: given, gvisor: await hasGvisor(given), folder: null, kill: null, restart: null, stop: async () => {} }
   const obstacle = await startable()
   if (obstacle === null) return startPrivateEngine()
   const reason = `no container engine: ${given} does not answer, and none can be started (${obstacle})`
@@ -44,16 +51,25 @@ async function answers(socketPath: string): Promise<boolean> {
   )
 }
 
+async function hasGvisor(socketPath: string): Promise<boolean> {
+  const { Runtimes } = (await new Docker({ socketPath }).info()) as { Runtimes?: object }
+  if (Runtimes !== undefined && 'runsc' in Runtimes) return true
+  const reason = `the engine at ${socketPath} has no runtime runsc (gVisor)`
+  if (process.env.SEALGATE_REQUIRE_RUNSC === '1') throw new Error(reason)
+  console.error(`SKIPPED: ${reason}`)
+  return false
+}
+
 /** Null when {@link startPrivateEngine} can be tried. Installs what is missing. */
 async function startable(): Promise<string | null> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'not root on Linux'
-  if (existsSync('/usr/sbin/dockerd') && existsSync('/bin/busybox')) return null
+  if (existsSync('/usr/sbin/dockerd') && existsSync('/bin/busybox') && existsSync(RUNSC)) return null
   if (!existsSync('/etc/debian_version')) return 'not Debian'
   const options = ['-o', 'DPkg::Lock::Timeout=300', '-qq']
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   try {
     await run('apt-get', [...options, 'update'], { env })
-    await run('apt-get', [...options, 'install', '-y', '--no-install-recommends', 'docker.io', 'busybox-static'], { env })
+    await run('apt-get', [...options, 'install', '-y', '--no-install-recommends', 'docker.io', 'busybox-static', 'runsc'], { env })
     return null
   } catch (error) {
     return `apt-get: ${(error as Error).message.split('\n')[0]}`
@@ -75,9 +91,24 @@ async function startPrivateEngine(): Promise<TestEngine> {
     ip6tables: false,
     'ip-masq': false,
     'log-level': 'warn',
+    // Of gVisor's platforms the one that needs nothing of the machine.
+    ...(existsSync(RUNSC) ? { runtimes: { runsc: { path: RUNSC, runtimeArgs: ['--platform=ptrace', '--network=none'] } } } : {}),
   }
   await mkdir(config['data-root'])
   await writeFile(join(folder, 'daemon.json'), JSON.stringify(config))
+  let daemon = await startDaemon(folder, socketPath)
+  const restart = async (): Promise<void> => {
+    // Its containerd outlives it for a moment, and two do not get on.
+    await rm(join(folder, 'dockerd.pid'), { force: true })
+    const pid = Number(await readFile(join(folder, 'exec/containerd/containerd.pid'), 'utf8').catch(() => '0'))
+    for (let tries = 0; pid > 0 && existsSync(`/proc/${pid}`) && tries < 100; tries++) await delay(100)
+    daemon = await startDaemon(folder, socketPath)
+  }
+  const gvisor = await hasGvisor(socketPath)
+  return { socketPath, gvisor, folder, kill: () => end(daemon, 'SIGKILL'), restart, stop: () => stop(daemon, folder) }
+}
+
+async function startDaemon(folder: string, socketPath: string): Promise<ChildProcess> {
   const log = openSync(join(folder, 'dockerd.log'), 'a')
   const daemon = spawn('/usr/sbin/dockerd', ['--config-file', join(folder, 'daemon.json')], { stdio: ['ignore', log, log] })
   for (let tries = 0; !(await answers(socketPath)); tries++) {
@@ -86,7 +117,7 @@ async function startPrivateEngine(): Promise<TestEngine> {
     }
     await delay(100)
   }
-  return { socketPath, folder, kill: () => end(daemon, 'SIGKILL'), stop: () => stop(daemon, folder) }
+  return daemon
 }
 
 async function stop(daemon: ChildProcess, folder: string): Promise<void> {

@@ -13,13 +13,19 @@ export async function writeRecipe(images: string, name: string, image: ImageRef,
 }
 
 /** A shell in a container image: the whole of Debian's busybox-static, arguments go to `sh -c`. */
-export async function writeBusybox(images: string, config: object = {}, name = 'busybox'): Promise<ImageRef> {
+export async function writeBusybox(
+  images: string,
+  config: object = {},
+  name = 'busybox',
+  files: readonly { readonly name: string; readonly mode: number; readonly content: Uint8Array }[] = [],
+): Promise<ImageRef> {
   const content = await readFile('/bin/busybox')
   const { digest, archive } = await dockerArchive({
     files: [
       { name: 'bin/', type: 'directory', mode: 0o755 },
       { name: 'bin/busybox', mode: 0o755, content },
       { name: 'bin/sh', type: 'symlink', linkname: 'busybox' },
+      ...files,
     ],
     entrypoint: ['/bin/sh', '-c'],
     config,

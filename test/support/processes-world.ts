@@ -39,6 +39,12 @@ export interface WorldOptions {
   /** Path of the plaintext. */
   readonly data?: string
   readonly limits?: Readonly<Record<string, number>>
+  /** Socket of a container engine: the host runs containers. Default: WebAssembly. */
+  readonly docker?: string
+  /** Recipes of the host's images, and the one that the owner grants; default: the shipped example. */
+  readonly images?: { readonly folder: string; readonly image: ImageRef }
+  /** More arguments of `host start`. */
+  readonly hostArgs?: readonly string[]
   /** Simulated GPUs of the host. */
   readonly gpus?: number
   /** Where the host says that it stands. */
@@ -100,8 +106,17 @@ export class World {
     const folder = (name: string): string => join(root, name)
     const { address, witnesses } = await makeFolders(root, options)
     const gateway = new Service(['gateway', 'start', folder('gw')], folder('gateway.log'), options.gatewayNode)
+    const runner = options.docker === undefined ? 'wasm' : 'docker'
+    const images = options.images === undefined ? [] : ['--images', options.images.folder]
     const region = options.region === undefined ? [] : ['--region', options.region]
-    const host = new Service(['host', 'start', folder('host'), '--runner', 'wasm', '--attester', 'sim', ...region], folder('host.log'))
+    const more = [...images, ...region, ...(options.hostArgs ?? [])]
+    const hostArgs = ['host', 'start', folder('host'), '--runner', runner, '--attester', 'sim', ...more]
+    const host = new Service(
+      hostArgs,
+      folder('host.log'),
+      [],
+      options.docker === undefined ? {} : { DOCKER_HOST: `unix://${options.docker}` },
+    )
     services.push(gateway, host, ...[...witnesses.values()].map((w) => w.service))
     for (const { service } of witnesses.values()) await service.start()
     await Promise.all([gateway.start(), host.start()])
@@ -111,8 +126,8 @@ export class World {
     const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
     await sealDataset({ owner, input: options.data ?? DATA, output: folder('data.sealed'), legal })
     const dataset = await pushDataset(client, owner, folder('data.sealed'))
-    const image = (await resolveImages('tabular-inference')).find((i) => i.runner === 'wasm')
-    if (image === undefined) throw new Error('the image has no wasm form')
+    const image = options.images?.image ?? (await resolveImages('tabular-inference')).find((i) => i.runner === runner)
+    if (image === undefined) throw new Error(`the image has no ${runner} form`)
     const terms = {
       datasets: [dataset],
       images: [image],

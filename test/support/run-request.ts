@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Runner, RunOutcome, RunRequest } from '../../src/host/runner/index.ts'
 import type { ImageRef, Limits } from '../../src/verify/documents/contract.ts'
+import { DEFAULT_ISOLATION, type IsolationName } from '../../src/verify/documents/isolation.ts'
 
 const MiB = 1024 ** 2
 
@@ -17,13 +18,24 @@ export function requestOf(
     argv?: string[]
     env?: Record<string, string>
     jobId?: string
+    isolation?: IsolationName
     gpus?: readonly string[]
     inputs?: Record<string, Uint8Array>
     limits?: Partial<Limits>
   } = {},
 ): RunRequest {
   const files = Object.entries(inputs).map(([name, bytes]) => ({ name, size: bytes.length, read: () => [bytes] }))
-  return { jobId: 'AAAAAAAAAAAAAAAAAAAAAA', argv: [], env: {}, gpus: [], ...rest, image, limits: { ...LIMITS, ...limits }, inputs: files }
+  return {
+    jobId: 'AAAAAAAAAAAAAAAAAAAAAA',
+    isolation: DEFAULT_ISOLATION[image.runner],
+    argv: [],
+    env: {},
+    gpus: [],
+    ...rest,
+    image,
+    limits: { ...LIMITS, ...limits },
+    inputs: files,
+  }
 }
 
 /** What a test wants to know of an outcome; the outcome itself is released. */

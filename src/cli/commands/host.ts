@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander'
-import type { AttesterKind, DeviceAttester, DevicesKind, NvmlGpus } from '../../host/index.ts'
+import type { AttesterKind, DeviceAttester, DevicesKind, MemoryLeak, NvmlGpus } from '../../host/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
-import { type LogLevel, logLevelOption } from '../options.ts'
+import { collect, type LogLevel, logLevelOption, parseCount, parseSize } from '../options.ts'
 
 interface AttesterChoice {
   readonly attester: AttesterKind
@@ -14,6 +14,10 @@ interface StartOptions extends AttesterChoice {
   readonly gateway?: string
   readonly runner: 'auto' | 'docker' | 'wasm'
   readonly region?: string
+  readonly images?: string
+  readonly jobs?: number
+  readonly memory?: number
+  readonly dangerouslyAllow: readonly string[]
   readonly logLevel: LogLevel
 }
 
@@ -33,6 +37,15 @@ export function register(program: Command): void {
       new Option('--runner <runner>', 'auto: containers where there is an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
     .option('--region <code>', 'where this machine stands, such as DE: part of the configuration that its evidence binds')
+    .option('--images <folder>', 'recipes of the images that it runs (default: those that come with sealgate)')
+    .option('--jobs <n>', 'most jobs at a time, of those that share the host (default: 16)', parseCount)
+    .option('--memory <size>', 'memory for jobs with their inputs (default: seven eighths of what there is)', parseSize)
+    .option(
+      '--dangerously-allow <leak>',
+      'swap or core-dumps: plaintext may reach a disk; stands in the evidence; may be repeated',
+      collect,
+      [],
+    )
     .addOption(logLevelOption())
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate host start host1', 'sealgate host start host1 --runner docker'))
@@ -71,13 +84,19 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
   const devices = await openDevicesOf(options, folder)
-  const runner = await createRunner({ kind: options.runner })
+  const runner = await createRunner({ kind: options.runner, ...(options.images === undefined ? {} : { images: options.images }) })
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }
     const region = options.region === undefined ? {} : { region: options.region }
-    const host = await startHost({ folder, attester, devices, runner, logger, ...gateway, ...region })
-    const facts = { name: host.name, gateway: host.gateway, runner: runner.kind, isolation: runner.grade, simulated: attester.simulated }
+    const room = {
+      ...(options.jobs === undefined ? {} : { jobs: options.jobs }),
+      ...(options.memory === undefined ? {} : { memoryBytes: options.memory }),
+    }
+    const dangerouslyAllow = options.dangerouslyAllow.map(parseLeak)
+    const host = await startHost({ folder, attester, devices, runner, logger, dangerouslyAllow, ...room, ...gateway, ...region })
+    const { kind, grade, isolations } = runner
+    const facts = { name: host.name, gateway: host.gateway, runner: kind, isolation: grade, isolations, simulated: attester.simulated }
     output.answer(facts, [
       `Host "${host.name}" serves ${host.gateway}; runner ${runner.kind} (${runner.reason}). Ctrl-C stops it.`,
       ...(attester.simulated ? [output.paint.warn('Its evidence is SIMULATED and proves nothing about hardware.')] : []),
@@ -88,6 +107,11 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
   } finally {
     await runner.close()
   }
+}
+
+function parseLeak(text: string): MemoryLeak {
+  if (text === 'swap' || text === 'core-dumps') return text
+  throw new AttestError('USAGE', `--dangerously-allow ${text.slice(0, 20)}: want swap or core-dumps`)
 }
 
 async function openAttester(

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { PolicyChoices } from '../../client/index.ts'
 import { fromUtf8 } from '../../verify/bytes/bytes.ts'
+import { ISOLATION_GRADES, type IsolationGrade, isAtLeast } from '../../verify/documents/isolation.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import type { Requirements } from '../../verify/documents/requirements.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -16,6 +17,7 @@ interface CreateOptions {
   readonly witness: readonly string[]
   readonly quorum?: number
   readonly runner: 'any' | 'docker' | 'wasm'
+  readonly isolation?: IsolationGrade
   readonly out?: string
 }
 
@@ -31,6 +33,7 @@ export function register(program: Command): void {
     .option('--witness <vkey>', 'witness whose cosignature counts (default: all of the trust file); may be repeated', collect, [])
     .option('--quorum <k>', 'how many of them must cosign: more than half; without it nobody must', parseCount)
     .addOption(new Option('--runner <runner>', 'runners that may be used').choices(['any', 'docker', 'wasm']).default('any'))
+    .addOption(new Option('--isolation <grade>', 'how well workloads must be kept in, at least').choices(ISOLATION_GRADES))
     .option('--out <file>', 'file to make (default: policy.json in the folder)')
     .addOption(folderOption())
     .addOption(jsonOption())
@@ -58,6 +61,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     allowSimulated: options.allowSimulated === true,
     allowUnknown: options.allowUnknown,
     runners: options.runner === 'any' ? ['docker', 'wasm'] : [options.runner],
+    ...(options.isolation === undefined ? {} : { isolation: options.isolation }),
   })
   const file = options.out ?? `${options.folder}/${FILES.policy}`
   await writeNew(file, bytes, PUBLIC)
@@ -114,6 +118,7 @@ async function check({ output }: Context, _: object, file: string): Promise<void
     ...witnessLines(policy.witnessing),
     ...requirementLines(policy.appraisal),
     `  runners       ${policy.runners.join(', ')}`,
+    ...(policy.minimumGrades.isolation === undefined ? [] : [`  isolation     ${policy.minimumGrades.isolation} or stronger`]),
     ...warnings.map((w) => output.paint.warn(`  note          ${w}`)),
   ])
 }
@@ -148,13 +153,15 @@ function looseRequirements({ tees, sevSnp, tdx, sgx, nvidia }: Policy['appraisal
 }
 
 /** What a reader of the policy should not overlook. */
-function warningsOf({ appraisal, witnessing, runners }: Policy): readonly string[] {
+function warningsOf({ appraisal, witnessing, runners, minimumGrades }: Policy): readonly string[] {
   return [
     ...(appraisal.allowSimulated ? ['SIMULATED evidence is accepted: nothing is proven about hardware'] : []),
     ...(appraisal.measurements.length === 0 ? ['no measurement is listed: no enclave may receive data'] : []),
     ...(witnessing.mode === 'none' ? ["no witnesses: the gateway's operator could show different logs to different people"] : []),
     ...appraisal.allowUnknown.map((group) => `unknown ${group} is accepted`),
     ...looseRequirements(appraisal),
-    ...(runners.includes('wasm') ? ['the wasm runner is allowed: weaker isolation between job and agent'] : []),
+    ...(runners.includes('wasm') && !isAtLeast(minimumGrades.isolation ?? 'wasm-process', 'container')
+      ? ['the wasm runner is allowed: weaker isolation between job and agent']
+      : []),
   ]
 }

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
-import type { ImageRef } from '../../verify/documents/contract.ts'
+import type { Contract, ImageRef } from '../../verify/documents/contract.ts'
+import { ISOLATION_NAMES, type IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { parseTerm } from '../legal-terms.ts'
@@ -12,6 +13,8 @@ interface RunOptions {
   readonly input: readonly (readonly [string, string])[]
   readonly purpose: string
   readonly runner: 'auto' | 'docker' | 'wasm'
+  readonly isolation?: IsolationName
+  readonly exclusive: Contract['exclusive']
   readonly grant: readonly string[]
   readonly argv?: string
   readonly env: readonly (readonly [string, string])[]
@@ -36,6 +39,8 @@ export function register(program: Command): void {
     .addOption(
       new Option('--runner <runner>', 'auto: a container where a host has an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
+    .addOption(new Option('--isolation <profile>', 'how it is kept in (default: the usual profile of the runner)').choices(ISOLATION_NAMES))
+    .addOption(new Option('--exclusive <what>', 'what it shares with no other job').choices(['host', 'gpu', 'none']).default('host'))
     .option('--grant <id>', 'grant to use (default: one of yours that fits); may be repeated', collect, [])
     .option('--argv <json>', 'arguments of the program: a JSON array of strings')
     .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
@@ -81,6 +86,8 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       purpose: options.purpose,
       limits: { timeMs: options.time * 1000, memoryBytes: options.memory, outputBytes: options.output, pids: 64, cpuMillis: 1000 },
       machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee, region: options.region ?? null },
+      isolation: options.isolation,
+      exclusive: options.exclusive,
       grants: options.grant,
       folder: options.out ?? null,
       signal,

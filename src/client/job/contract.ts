@@ -2,6 +2,7 @@ import { issueFlattenedJws } from '../../seal/index.ts'
 import { instantOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { CONTRACT_TYP, type Contract, encodeContract, type ImageRef, type Limits } from '../../verify/documents/contract.ts'
+import { DEFAULT_ISOLATION, type IsolationName } from '../../verify/documents/isolation.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
 import { digestOf } from '../grants.ts'
 import type { KeptDataset } from '../keyring.ts'
@@ -31,6 +32,10 @@ export interface JobTerms {
   readonly purpose: string
   readonly limits: Limits
   readonly machine: MachineDemands
+  /** Default: the runner's usual one. */
+  readonly isolation?: IsolationName | undefined
+  /** What it shares its machine with; default: nothing. */
+  readonly exclusive?: Contract['exclusive'] | undefined
   /** SHA-256 of each policy that the grants name. */
   readonly policies: readonly string[]
   /** Empty: the owner's own recipient key. */
@@ -68,7 +73,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
     recipients: terms.recipients.length > 0 ? terms.recipients : [owner.recipient.publicKey],
     policies: [...new Set(terms.policies)].sort(),
     purpose: terms.purpose,
-    isolation: terms.image.runner === 'docker' ? 'sealgate-container-v1' : 'sealgate-wasm-v1',
+    isolation: terms.isolation ?? DEFAULT_ISOLATION[terms.image.runner],
     limits: terms.limits,
     resources: { gpus: terms.machine.gpus },
     constraints: {
@@ -78,7 +83,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
       maxLatencyMs: null,
       maxPricePerHour: null,
     },
-    exclusive: 'host',
+    exclusive: terms.exclusive ?? 'host',
     release: 'direct',
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
   }

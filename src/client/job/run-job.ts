@@ -1,6 +1,7 @@
 import { grantTimeChecks, jobGrantChecks, unixSeconds } from '../../verify/appraise/index.ts'
-import type { ImageRef, Limits } from '../../verify/documents/contract.ts'
+import type { Contract, ImageRef, Limits } from '../../verify/documents/contract.ts'
 import { type DatasetHeader, parseHeader } from '../../verify/documents/header.ts'
+import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -43,6 +44,10 @@ export interface JobRequest {
   readonly limits?: Limits
   /** Default {@link ANY_MACHINE}. */
   readonly machine?: MachineDemands
+  /** Default: the runner's usual one. */
+  readonly isolation?: IsolationName | undefined
+  /** What the job shares its machine with; default: nothing (`host`). */
+  readonly exclusive?: Contract['exclusive'] | undefined
   /** Grant digests; empty: the client looks for one. */
   readonly grants: readonly string[]
   /** Folder to make for the results; null leaves them at the gateway. */
@@ -86,6 +91,8 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     purpose: request.purpose,
     limits: request.limits ?? DEFAULT_LIMITS,
     machine: request.machine ?? ANY_MACHINE,
+    isolation: request.isolation,
+    exclusive: request.exclusive,
     policies: grants.map((g) => g.grant.policy),
     recipients: [],
   }

@@ -23,12 +23,14 @@ export interface GatewayLimits {
   readonly attestationSeconds: number
   /** How long a host may take to answer a challenge or an offer. */
   readonly answerSeconds: number
-  /** How long a job waits for a host. */
+  /** How long a job waits for a host that fits. Where there is one that is only taken, it waits until its contract ends. */
   readonly placementSeconds: number
   /** How long an attested job waits for its owner, keeping the host. */
   readonly releaseSeconds: number
   /** How long a host that went away before the release may take to come back. */
   readonly reconnectSeconds: number
+  /** Jobs of one caller that may wait for a host. */
+  readonly waitingJobs: number
   /** How long a witness may take to cosign. */
   readonly witnessSeconds: number
 }
@@ -82,6 +84,7 @@ const limitsSchema = z.strictObject({
   placementSeconds: atLeastOne(7 * DAY, 60),
   releaseSeconds: atLeastOne(7 * DAY, 600),
   reconnectSeconds: atLeastOne(3600, 30),
+  waitingJobs: atLeastOne(65_536, 256),
   witnessSeconds: atLeastOne(60, 5),
 })
 

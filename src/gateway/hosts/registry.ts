@@ -11,10 +11,18 @@ export interface HostLink {
   readonly end: (error: AttestError) => void
 }
 
-/** A host that is connected. */
-export interface OnlineHost {
-  readonly name: string
+/** What a host says that it can do. It only guides placement: the agent and the evidence decide. */
+export interface HostOffer {
   readonly runners: readonly string[]
+  /** Names of isolation profiles. */
+  readonly isolations: readonly string[]
+  readonly maxJobs: number
+  readonly memoryBytes: number
+}
+
+/** A host that is connected. */
+export interface OnlineHost extends HostOffer {
+  readonly name: string
   /** Null until its evidence was accepted on this connection, and again when that has expired. */
   readonly claims: Verified<BundleClaims> | null
 }
@@ -27,8 +35,8 @@ interface Entry extends OnlineHost {
 export class HostRegistry {
   readonly #hosts = new Map<string, Entry>()
 
-  connect(name: string, runners: readonly string[], link: HostLink): void {
-    this.#hosts.set(name, { name, runners, claims: null, link })
+  connect(name: string, offer: HostOffer, link: HostLink): void {
+    this.#hosts.set(name, { name, ...offer, claims: null, link })
   }
 
   /** @returns false when another connection has taken the place of this one. */

@@ -1,7 +1,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import type { Logger } from 'pino'
-import { bundleFromWire, bytesOf, type sealgate, verdictToWire } from '../../rpc/index.ts'
+import { bundleFromWire, bytesOf, type sealgate, toNumber, verdictToWire } from '../../rpc/index.ts'
 import { equal } from '../../verify/bytes/bytes.ts'
+import { DEFAULT_ISOLATION, ISOLATION_NAMES } from '../../verify/documents/isolation.ts'
 import { AttestError, type ErrorCode } from '../../verify/errors.ts'
 import { type Clock, instant } from '../clock.ts'
 import type { GatewayLimits } from '../config/config.ts'
@@ -10,7 +11,7 @@ import type { Caller } from '../server/caller.ts'
 import type { Duplex } from '../server/methods.ts'
 import type { Database } from '../store/open-store.ts'
 import { type Onboarded, type OnboardingMeans, onboard } from './onboarding.ts'
-import type { HostLink, HostRegistry, ToHost } from './registry.ts'
+import type { HostLink, HostOffer, HostRegistry, ToHost } from './registry.ts'
 
 type FromHost = sealgate.v1.IConnectRequest
 
@@ -93,13 +94,14 @@ export class HostSession implements HostLink {
     return first.value.hello
   }
 
-  async #greet({ runners, unacknowledgedJobs, waitingJobs }: sealgate.v1.IHello): Promise<void> {
+  async #greet(hello: sealgate.v1.IHello): Promise<void> {
     const { db, registry, jobs, clock } = this.#means
     const { name } = this.#caller
+    const { unacknowledgedJobs, waitingJobs } = hello
+    const offer = offerOf(hello)
     const held = (unacknowledgedJobs ?? []).slice(0, MAX_HELD_JOBS)
     const waiting = (waitingJobs ?? []).slice(0, MAX_HELD_JOBS)
-    const list = [...new Set(runners ?? [])].filter((runner) => runner === 'docker' || runner === 'wasm')
-    const row = { name, runners: JSON.stringify(list), appraisal: null, accepted: 0, expires_at: 0, seen_at: clock.now() } as const
+    const row = { name, runners: JSON.stringify(offer.runners), appraisal: null, accepted: 0, expires_at: 0, seen_at: clock.now() } as const
     const { runners: offered, seen_at } = row
     await db
       .insertInto('hosts')
@@ -107,7 +109,7 @@ export class HostSession implements HostLink {
       .onConflict((conflict) => conflict.column('name').doUpdateSet({ runners: offered, seen_at }))
       .execute()
     registry.end(name, new AttestError('ALREADY_EXISTS', 'this host has connected anew'))
-    registry.connect(name, list, this)
+    registry.connect(name, offer, this)
     await jobs.reports.connected(name)
     this.#challenge()
     await jobs.reports.resend(name, held, waiting)
@@ -166,5 +168,18 @@ export class HostSession implements HostLink {
   #after(name: 'greeting' | 'challenge' | 'expiry', seconds: number, action: () => void): void {
     this.#timers.get(name)?.()
     this.#timers.set(name, this.#means.clock.after(seconds * 1000, action))
+  }
+}
+
+/** What an agent that says nothing of profiles and room has: the usual profiles, one job at a time. */
+function offerOf({ runners, isolations, maxJobs, memoryBytes }: sealgate.v1.IHello): HostOffer {
+  const known = (['docker', 'wasm'] as const).filter((runner) => runners?.includes(runner))
+  const told = ISOLATION_NAMES.filter((name) => isolations?.includes(name))
+  const bytes = toNumber(memoryBytes ?? 0)
+  return {
+    runners: known,
+    isolations: told.length > 0 ? told : known.map((runner) => DEFAULT_ISOLATION[runner]),
+    maxJobs: Math.max(1, maxJobs ?? 0),
+    memoryBytes: bytes > 0 ? bytes : Number.MAX_SAFE_INTEGER,
   }
 }

@@ -51,6 +51,8 @@ export class JobCore {
   onEnded: () => void = () => {}
   /** Why a job left a host that did not show evidence. */
   onUnplaced: (jobId: string, host: string, why: string) => void = () => {}
+  /** True for a job that has no host only because those that fit are taken. */
+  isQueued: (jobId: string) => boolean = () => false
 
   constructor(means: JobMeans) {
     this.means = means
@@ -202,6 +204,11 @@ export class JobCore {
     const away = this.#isAway(row.host)
     switch (state) {
       case 'created':
+        // It has its place in the queue for as long as its contract is good for anything.
+        if (this.isQueued(row.job_id) && this.means.clock.now() < Date.parse(facts.contract.notAfter)) {
+          const again = this.means.clock.now() + this.means.limits.placementSeconds * 1000
+          return this.#deadlines.set(row.job_id, again, () => this.#expire(row.job_id, state))
+        }
         return this.endAlone(facts, { kind: 'refused', code: 'NO_HOST', reason: `no attested host fitted in time${whyNot(row.placement)}` })
       case 'placed': {
         const why = away ? 'went away' : 'did not answer'

@@ -20,7 +20,7 @@ import { findJob, type JobFacts, unknownJob } from './records.ts'
 import type { Releases } from './releases.ts'
 import type { Revocations } from './revocations.ts'
 import { plainText } from './statements.ts'
-import { FINAL, isFinal, type JobState, WITH_KEYS } from './states.ts'
+import { FINAL, isFinal, type JobState, ON_HOST, WITH_KEYS } from './states.ts'
 
 type Wire<T> = T | null | undefined
 
@@ -81,6 +81,9 @@ export class HostReports {
     for (const { job_id } of await ended.where('host', '=', host).where('job_id', 'in', held).execute()) {
       this.#acknowledge(host, job_id)
     }
+    // A job that was given to another host meanwhile, or waits for one: its keys here are good for nothing.
+    const here = new Set(await this.#core.jobIds(ON_HOST, host))
+    for (const jobId of waiting) if (!here.has(jobId)) this.#core.means.hosts.send(host, { jobCancel: { jobId } })
   }
 
   async disconnected(host: string): Promise<void> {
@@ -124,7 +127,7 @@ export class HostReports {
     const code: ErrorCode = wireCode in ERROR_CODES ? (wireCode as ErrorCode) : 'INTERNAL'
     await this.#ofHost(host, jobId, async (facts) => {
       const reason = plainText(`host ${host}: ${message}`)
-      if (facts.state === 'placed') return this.#unplace(facts, code, message)
+      if (facts.state === 'placed') return code === 'HOST_BUSY' ? this.#putBack(facts, code, message) : this.#unplace(facts, code, message)
       if (facts.state === 'attested') return this.#core.endAlone(facts, { kind: 'refused', code, reason })
       return this.#core.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason })
     })
@@ -185,9 +188,16 @@ export class HostReports {
     throw new AttestError('RECEIPT_INCONSISTENT', 'the outcome names a blob that is not its result', { at: 'outcome.result_blob_id' })
   }
 
-  async #unplace({ row }: JobFacts, code: ErrorCode, message: string): Promise<void> {
+  async #unplace(facts: JobFacts, code: ErrorCode, message: string): Promise<void> {
+    const { row } = facts
+    this.#placer.declined(row.job_id, row.host ?? '', plainText(message))
+    return this.#putBack(facts, code, message)
+  }
+
+  /** The job looks for a host again; this one may be asked again, after a rest. */
+  async #putBack({ row }: JobFacts, code: ErrorCode, message: string): Promise<void> {
     const why = plainText(message)
-    this.#placer.declined(row.job_id, row.host ?? '', why)
+    if (code === 'HOST_BUSY') this.#placer.rest(row.host ?? '')
     const set = { host: null, checkpoint: null }
     await this.#core.step(row.job_id, 'placed', { to: 'created', reason: plainText(`host ${row.host} declined: ${why}`), code, set })
   }

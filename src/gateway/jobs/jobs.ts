@@ -35,6 +35,7 @@ export class Jobs {
     this.erasures = new Erasures(this.#core)
     this.reports = new HostReports(this.#core, this.#placer, this.releases, { revocations: this.revocations, erasures: this.erasures })
     this.#late = new LateWitnessing(this.#core)
+    this.#core.isQueued = (jobId) => this.#placer.isQueued(jobId)
     this.#core.onEnded = () => {
       this.#late.poke()
       this.erasures.poke()
@@ -78,6 +79,7 @@ export class Jobs {
       await this.#requireSame(caller, existing, contract.digest, request)
       return viewJob(db, jobId)
     }
+    await this.#checkQueue(caller)
     const now = clock.now()
     const desk = { db, grants, log: witnessed.terms, now: Math.floor(now / 1000) }
     const admitted = await admitJob(desk, request)
@@ -138,6 +140,19 @@ export class Jobs {
       if (isFinal(view.row.state as JobState)) return
       await changed
     }
+  }
+
+  /** Back-pressure: whoever has this many jobs waiting must let some of them find a host first. */
+  async #checkQueue(caller: Caller): Promise<void> {
+    const { db, limits } = this.#core.means
+    const { waiting } = await db
+      .selectFrom('jobs')
+      .select((eb) => eb.fn.countAll<number>().as('waiting'))
+      .where('creator', '=', caller.id)
+      .where('state', '=', 'created')
+      .executeTakeFirstOrThrow()
+    if (waiting < limits.waitingJobs) return
+    throw new AttestError('LIMIT_EXCEEDED', `${waiting} of your jobs wait for a host; at most ${limits.waitingJobs} may`, { at: 'jobs' })
   }
 
   async #requireSame(caller: Caller, row: JobRow, digest: string, { grantIds, nonces }: NewJob): Promise<void> {

@@ -1,12 +1,14 @@
+import { claimOf, type JobClaim } from '../../verify/appraise/index.ts'
 import { DEFAULT_HPKE_SUITE, HPKE_SUITES, type HpkeSuiteName } from '../../verify/documents/keys.ts'
 import type { Policy } from '../../verify/documents/policy.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { JobCore } from './core.ts'
+import { fairOrder } from './fair-order.ts'
 import { type Candidate, choosePlace, type PlacementReason } from './placement.ts'
 import type { JobFacts } from './records.ts'
 import { ON_HOST } from './states.ts'
 
-/** Jobs whose witnesses did not answer are looked at again after this. */
+/** Jobs whose witnesses did not answer, and hosts that had no room after all, are looked at again after this. */
 const RETRY_MS = 2_000
 
 /** The suite that every policy allows, the stronger first. Without one the release will be refused, and says why. */
@@ -23,6 +25,14 @@ export class Placer {
   #again = false
   #closed = false
   #cancelRetry: () => void = () => {}
+  /** What unfinished jobs take of their hosts; follows from contract and headers, so it can be found again at any time. */
+  readonly #claims = new Map<string, JobClaim>()
+  /** Hosts that turned a job down for want of room, and when they may be asked again. */
+  readonly #resting = new Map<string, number>()
+  /** In this round: hosts for which an earlier job waits. Later ones may not take their room away, else a large job never comes to its turn. */
+  #kept = new Set<string>()
+  /** Jobs that wait only for room on a host that fits. */
+  readonly #queued = new Set<string>()
 
   constructor(core: JobCore) {
     this.#core = core
@@ -46,6 +56,12 @@ export class Placer {
     this.#declined.set(jobId, hosts.set(host, why))
   }
 
+  /** A host has less room than we thought. It is asked again soon. */
+  rest(host: string): void {
+    this.#resting.set(host, this.#core.means.clock.now() + RETRY_MS)
+    this.#pokeLater()
+  }
+
   /** Sends the offer of a placed job, also again: the agent answers the same offer the same way. */
   offer({ row, nonces, policies }: JobFacts): void {
     if (row.host === null || row.checkpoint === null) return
@@ -62,6 +78,7 @@ export class Placer {
   async #rounds(): Promise<void> {
     while (this.#again) {
       this.#again = false
+      this.#kept = new Set()
       for (const jobId of await this.#waiting()) {
         await this.#place(jobId).catch((error: unknown) => {
           this.#core.means.logger.error({ jobId, err: error }, 'placement failed')
@@ -73,7 +90,20 @@ export class Placer {
 
   async #waiting(): Promise<readonly string[]> {
     try {
-      return await this.#core.jobIds(['created'])
+      const { db } = this.#core.means
+      const waiting = await db
+        .selectFrom('jobs')
+        .select(['job_id', 'creator'])
+        .where('state', '=', 'created')
+        .orderBy('created_at')
+        .execute()
+      const placed = await db.selectFrom('jobs').select('creator').where('state', 'in', ON_HOST).execute()
+      const running = new Map<string, number>()
+      for (const { creator } of placed) running.set(creator, (running.get(creator) ?? 0) + 1)
+      return fairOrder(
+        waiting.map(({ job_id, creator }) => ({ jobId: job_id, creator })),
+        running,
+      )
     } catch (error) {
       this.#core.means.logger.error({ err: error }, 'placement failed')
       return []
@@ -86,8 +116,13 @@ export class Placer {
       if (facts.state !== 'created') return this.#forget(jobId)
       const declined = this.#declined.get(jobId) ?? new Map<string, string>()
       const policies = facts.policies.map((p) => p.document)
-      const request = { contract: facts.contract, policies, declined, at: new Date(clock.now()) }
-      const { chosen, hopeless, reasons } = choosePlace(request, await this.#candidates())
+      const request = { contract: facts.contract, claim: this.#claimOf(facts), policies, declined, at: new Date(clock.now()) }
+      const { chosen, hopeless, reasons, awaited } = choosePlace(request, await this.#candidates())
+      this.#queued.delete(jobId)
+      if (chosen === null && awaited.length > 0) {
+        this.#queued.add(jobId)
+        for (const host of awaited) this.#kept.add(host)
+      }
       const placement = encodeReasons(reasons)
       if (chosen === null) await db.updateTable('jobs').set({ placement }).where('job_id', '=', jobId).execute()
       if (chosen !== null) {
@@ -119,30 +154,72 @@ export class Placer {
   /** Without its quorum a job waits where it is, and is tried again soon. */
   #wait(error: unknown): AttestError {
     if (!(error instanceof AttestError) || error.code !== 'WITNESS_QUORUM') throw error
-    this.#cancelRetry()
-    if (!this.#closed) this.#cancelRetry = this.#core.means.clock.after(RETRY_MS, () => this.poke())
+    this.#pokeLater()
     return error
   }
 
+  #pokeLater(): void {
+    this.#cancelRetry()
+    if (!this.#closed) this.#cancelRetry = this.#core.means.clock.after(RETRY_MS, () => this.poke())
+  }
+
   async #candidates(): Promise<readonly Candidate[]> {
-    const { db, hosts } = this.#core.means
-    const taken = await db.selectFrom('jobs').select('host').where('state', 'in', ON_HOST).execute()
-    const busy = new Set(taken.map((row) => row.host))
+    const { db, hosts, clock } = this.#core.means
+    const present = await this.#present()
     const known = await db.selectFrom('hosts').selectAll().execute()
     const away = known.filter((row) => hosts.get(row.name) === null)
+    const pauseOf = (name: string): string | null => {
+      if ((this.#resting.get(name) ?? 0) > clock.now()) return 'had no room when it was asked; it is asked again soon'
+      return this.#kept.has(name) ? 'kept for a job that came first' : null
+    }
     return [
-      ...hosts.list().map((host) => ({ ...host, online: true, busy: busy.has(host.name) })),
+      ...hosts.list().map(({ maxJobs, memoryBytes, ...host }) => ({
+        ...host,
+        online: true,
+        room: { jobs: maxJobs, memoryBytes },
+        jobs: present.get(host.name) ?? [],
+        pause: pauseOf(host.name),
+      })),
       ...away.map((row) => ({
         name: row.name,
         online: false,
-        busy: busy.has(row.name),
         runners: JSON.parse(row.runners) as string[],
+        isolations: null,
+        room: { jobs: 1, memoryBytes: Number.MAX_SAFE_INTEGER },
+        jobs: present.get(row.name) ?? [],
+        pause: null,
         claims: null,
       })),
     ]
   }
 
+  /** What the jobs on each host take. */
+  async #present(): Promise<ReadonlyMap<string, readonly JobClaim[]>> {
+    const rows = await this.#core.means.db.selectFrom('jobs').select(['job_id', 'host']).where('state', 'in', ON_HOST).execute()
+    const onHosts = new Set(rows.map((row) => row.job_id))
+    for (const jobId of this.#claims.keys()) if (!onHosts.has(jobId)) this.#claims.delete(jobId)
+    const present = new Map<string, JobClaim[]>()
+    for (const { job_id, host } of rows) {
+      const claim = this.#claims.get(job_id) ?? this.#claimOf(await this.#core.facts(job_id))
+      this.#claims.set(job_id, claim)
+      present.set(host ?? '', [...(present.get(host ?? '') ?? []), claim])
+    }
+    return present
+  }
+
+  #claimOf({ contract, headers }: JobFacts): JobClaim {
+    return claimOf(
+      contract,
+      headers.reduce((sum, { document }) => sum + document.plaintextSize, 0),
+    )
+  }
+
+  isQueued(jobId: string): boolean {
+    return this.#queued.has(jobId)
+  }
+
   #forget(jobId: string): void {
+    this.#queued.delete(jobId)
     this.#declined.delete(jobId)
   }
 }

@@ -1,5 +1,7 @@
+import { freemem } from 'node:os'
 import type { BaseLogger } from 'pino'
 import { bundleToWire, bytesOf, publicError, verdictFromWire } from '../../rpc/index.ts'
+import { claimOf } from '../../verify/appraise/index.ts'
 import { DEFAULT_HPKE_SUITE } from '../../verify/documents/keys.ts'
 import { AttestError, type ErrorCode } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
@@ -14,6 +16,7 @@ import type { Transfers } from '../job/transfers.ts'
 import type { Runner } from '../runner/types.ts'
 import { Backoff } from './backoff.ts'
 import { Deliveries } from './delivery.ts'
+import { Room } from './room.ts'
 import type { Connect, FromGateway, Session, ToGateway } from './session.ts'
 import { type AgentState, AgentStates } from './states.ts'
 import { jobIdFromWire, offerFromWire, releaseFromWire } from './wire.ts'
@@ -37,9 +40,12 @@ export interface AgentMeans {
   readonly tls: string
   /** Where its operator states that it stands, as in `config`. */
   readonly region: string | null
+  /** Memory for jobs, together with their inputs. */
   readonly memoryBytes: number
+  /** Most jobs at a time. */
+  readonly jobs: number
   readonly releaseWaitMs: number
-  /** How long a stopping agent lets its job go on. */
+  /** How long a stopping agent lets its jobs go on. */
   readonly drainMs: number
 }
 
@@ -60,7 +66,7 @@ interface CurrentJob {
 }
 
 /**
- * The life of a host: dials the gateway and stays connected, proves itself when asked, takes one job at a time, delivers
+ * The life of a host: dials the gateway and stays connected, proves itself when asked, takes jobs that fit, delivers
  * outcomes until they are acknowledged. See `states.ts` for what may follow what.
  */
 export class Agent {
@@ -70,7 +76,9 @@ export class Agent {
   readonly #stopping = new AbortController()
   readonly #deliveries: Deliveries
   #session: Session | null = null
-  #current: CurrentJob | null = null
+  /** By id. */
+  readonly #jobs = new Map<string, CurrentJob>()
+  readonly #room: Room
   #everConnected = false
   #onAcknowledged: () => void = () => {}
   #closing: Promise<void> | null = null
@@ -79,6 +87,7 @@ export class Agent {
 
   constructor(means: AgentMeans) {
     this.#means = means
+    this.#room = new Room(means)
     this.#states = new AgentStates((state) => means.logger.info({ state }, 'agent state'))
     this.#backoff = new Backoff(means.random)
     this.#deliveries = new Deliveries(means, this.#stopping.signal)
@@ -90,9 +99,9 @@ export class Agent {
     return this.#states.current
   }
 
-  /** Lets a running job finish for a while, then cancels it; a second call cancels it at once. */
+  /** Lets running jobs finish for a while, then cancels them; a second call cancels them at once. */
   close(): Promise<void> {
-    if (this.#closing !== null) this.#current?.job?.cancel(SHUTDOWN)
+    if (this.#closing !== null) this.#cancelAll()
     this.#closing ??= this.#close()
     return this.#closing
   }
@@ -100,20 +109,25 @@ export class Agent {
   async #close(): Promise<void> {
     const { clock, drainMs } = this.#means
     this.#states.work('stop')
-    const current = this.#current
-    if (current !== null) {
+    const jobs = [...this.#jobs.values()]
+    if (jobs.length > 0) {
       // Keys that were not released yet are not worth waiting for.
-      if (current.job?.isWaiting) current.job.cancel(SHUTDOWN)
+      for (const { job } of jobs) if (job?.isWaiting) job.cancel(SHUTDOWN)
+      const ended = Promise.all(jobs.map((current) => current.ended))
       const waiting = new AbortController()
-      await Promise.race([current.ended, clock.sleep(drainMs, waiting.signal)])
+      await Promise.race([ended, clock.sleep(drainMs, waiting.signal)])
       waiting.abort()
-      current.job?.cancel(SHUTDOWN)
-      await current.ended
+      this.#cancelAll()
+      await ended
     }
     await this.#farewell()
     this.#stopping.abort()
     this.#session?.close()
     await this.ended.catch(() => undefined)
+  }
+
+  #cancelAll(): void {
+    for (const { job } of this.#jobs.values()) job?.cancel(SHUTDOWN)
   }
 
   async #farewell(): Promise<void> {
@@ -148,7 +162,7 @@ export class Agent {
   }
 
   async #oneSession(): Promise<AttestError | null> {
-    const { agent, connect, outbox, runner } = this.#means
+    const { agent, connect, jobs, memoryBytes, outbox, runner } = this.#means
     let greeted = false
     const session = connect((message) => {
       if (this.#session !== session) return
@@ -160,13 +174,10 @@ export class Agent {
     })
     this.#session = session
     this.#deliveries.begin(session)
-    const unacknowledgedJobs = [
-      ...outbox.pending.map((o) => o.jobId),
-      ...outbox.lost,
-      ...(this.#current === null ? [] : [this.#current.offer.jobId]),
-    ]
-    const waitingJobs = this.#current?.job?.isWaiting === true ? [this.#current.offer.jobId] : []
-    session.send({ hello: { version: agent, runners: [runner.kind], unacknowledgedJobs, waitingJobs } })
+    const unacknowledgedJobs = [...outbox.pending.map((o) => o.jobId), ...outbox.lost, ...this.#jobs.keys()]
+    const waitingJobs = [...this.#jobs].filter(([, { job }]) => job?.isWaiting).map(([jobId]) => jobId)
+    const means = { runners: [runner.kind], isolations: [...runner.isolations], maxJobs: jobs, memoryBytes }
+    session.send({ hello: { version: agent, ...means, unacknowledgedJobs, waitingJobs } })
     const error = await session.ended
     this.#session = null
     this.#deliveries.end(error)
@@ -221,28 +232,23 @@ export class Agent {
 
   async #acknowledged(jobId: string): Promise<void> {
     // The job may still be here: the gateway has ended it while we were away.
-    if (this.#current?.offer.jobId === jobId) this.#current.job?.cancel('the gateway has ended the job')
+    this.#jobs.get(jobId)?.job?.cancel('the gateway has ended the job')
     await this.#means.outbox.acknowledged(jobId)
     this.#onAcknowledged()
   }
 
   async #offered(offer: Offer): Promise<void> {
-    const current = this.#current
-    if (current?.offer.jobId === offer.jobId) return this.#offeredAgain(current, offer)
-    if (current?.job?.isWaiting) {
-      // A host has one job: who offers another one has given up the one that still waits for its keys.
-      current.job.cancel('the gateway has given the job up')
-      await current.ended
-    }
+    const current = this.#jobs.get(offer.jobId)
+    if (current !== undefined) return this.#offeredAgain(current, offer)
     try {
       if (this.#means.outbox.knows(offer.jobId)) throw new AttestError('JOB_CONFLICT', 'the job was begun here before and is not run twice')
-      if (this.state !== 'idle') throw new AttestError('NO_HOST', `the host is ${this.state}`)
+      if (!this.#states.takesJobs) throw new AttestError('NO_HOST', `the host is ${this.state}`)
     } catch (error) {
       return this.#send(decline(offer.jobId, error))
     }
     const taken: CurrentJob = { offer, job: null, ended: Promise.resolve() }
-    this.#current = taken
-    this.#states.work('job-started')
+    this.#jobs.set(offer.jobId, taken)
+    if (this.#jobs.size === 1) this.#states.work('job-started')
     taken.ended = this.#carryOut(taken)
     return taken.ended
   }
@@ -253,7 +259,18 @@ export class Agent {
     try {
       // A WebAssembly module cannot be given a real one.
       const gpus = runner.kind === 'wasm' && devices?.simulated === false ? 0 : ((await devices?.count()) ?? 0)
-      const checked = await checkOffer(taken.offer, { runner: runner.kind, tee: attester.format, region, gpus, memoryBytes })
+      const checked = await checkOffer(taken.offer, {
+        runner: runner.kind,
+        isolations: runner.isolations,
+        tee: attester.format,
+        region,
+        gpus,
+        memoryBytes,
+      })
+      // What was cancelled is about to leave: the gateway counts its room as free already.
+      const leaving = [...this.#jobs.values()].filter((other) => other !== taken && other.job?.isCancelled)
+      await Promise.all(leaving.map((other) => other.ended))
+      this.#room.take(jobId, claimOf(checked.contract, 0), gpus)
       taken.job = await Job.begin(checked, this.#jobMeans(jobId))
       logger.info({ jobId }, 'job begun')
       if (this.#closing === null) this.#send({ jobEvidence: { jobId, evidence: bundleToWire(taken.job.evidence) } })
@@ -263,8 +280,9 @@ export class Agent {
       logger.warn({ jobId, ...describeError(error) }, 'job declined')
       this.#send(decline(jobId, error))
     } finally {
-      this.#current = null
-      this.#states.work('job-ended')
+      this.#room.leave(jobId)
+      this.#jobs.delete(jobId)
+      if (this.#jobs.size === 0) this.#states.work('job-ended')
       this.#deliveries.poke()
     }
   }
@@ -277,12 +295,19 @@ export class Agent {
   }
 
   #jobMeans(jobId: string): JobMeans {
-    return { ...this.#means, onProgress: (phase) => this.#send({ jobProgress: { jobId, phase } }) }
+    return {
+      ...this.#means,
+      onProgress: (phase) => this.#send({ jobProgress: { jobId, phase } }),
+      room: {
+        addInputs: (bytes) => this.#room.addInputs(jobId, bytes, freemem()),
+        takeGpus: (ids, wanted) => this.#room.takeGpus(jobId, ids, wanted),
+      },
+    }
   }
 
   #jobOf(jobId: string): Job | null {
-    const job = this.#current?.job ?? null
-    if (job?.jobId === jobId) return job
+    const job = this.#jobs.get(jobId)?.job ?? null
+    if (job !== null) return job
     this.#means.logger.warn({ jobId }, 'a message for a job that is not here')
     return null
   }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { encodeCanonical } from '../../verify/formats/canonical-json.ts'
 import type { Attester } from '../attesters/attester.ts'
 import type { Runner } from '../runner/types.ts'
+import type { MemoryLeak } from './memory-leaks.ts'
 
 /** What of the agent's configuration matters to a data owner. Travels with the evidence, which binds its digest. */
 export interface AgentConfig {
@@ -9,12 +10,16 @@ export interface AgentConfig {
   /** Name and version of this program. */
   readonly agent: string
   readonly attester: { readonly format: string; readonly simulated: boolean }
-  readonly runner: { readonly kind: string; readonly grade: string }
+  readonly runner: { readonly kind: string; readonly grade: string; readonly isolations: readonly string[] }
   /** Where the operator says that this machine stands; null: he does not say. */
   readonly region: string | null
+  /** Ways by which memory of this machine may reach a disk: none, unless somebody has allowed them or the TEE is simulated. */
+  readonly memoryLeaks: readonly MemoryLeak[]
   readonly limits: {
-    /** Most memory that a job may ask for. */
+    /** Memory for jobs, together with their inputs. */
     readonly memoryBytes: number
+    /** Most jobs at a time. */
+    readonly jobs: number
     /** How long job keys wait for a release. */
     readonly releaseWaitMs: number
   }
@@ -25,15 +30,16 @@ export function encodeAgentConfig(
   agent: string,
   attester: Attester,
   runner: Runner,
-  { region, limits }: Pick<AgentConfig, 'region' | 'limits'>,
+  { region, memoryLeaks, limits }: Pick<AgentConfig, 'region' | 'memoryLeaks' | 'limits'>,
 ): Uint8Array {
   return encodeCanonical({
     v: 1,
     agent,
     attester: { format: attester.format, simulated: attester.simulated },
-    runner: { kind: runner.kind, grade: runner.grade },
+    runner: { kind: runner.kind, grade: runner.grade, isolations: [...runner.isolations] },
     region,
-    limits: { memoryBytes: limits.memoryBytes, releaseWaitMs: limits.releaseWaitMs },
+    memoryLeaks: [...memoryLeaks],
+    limits: { memoryBytes: limits.memoryBytes, jobs: limits.jobs, releaseWaitMs: limits.releaseWaitMs },
   } satisfies AgentConfig)
 }
 

@@ -19,7 +19,7 @@ export const LINK_TRANSITIONS: Readonly<Record<Link, Readonly<Partial<Record<Lin
   quarantined: { challenged: 'attesting', accepted: 'idle', rejected: 'quarantined', disconnected: 'connecting' },
 }
 
-/** What the agent works on: one job at a time, which outlives a lost connection. `draining`: finish it, then stop. */
+/** What the agent works on: jobs outlive a lost connection. `running` from the first of them to the end of the last. `draining`: finish them, then stop. */
 export const WORK_TRANSITIONS: Readonly<Record<Work, Readonly<Partial<Record<WorkEvent, Work>>>>> = {
   free: { 'job-started': 'running', stop: 'stopped' },
   running: { 'job-ended': 'free', stop: 'draining' },
@@ -39,6 +39,11 @@ export class AgentStates {
 
   get current(): AgentState {
     return this.#work === 'free' ? this.#link : this.#work
+  }
+
+  /** True while our evidence stands accepted, with jobs here or without. */
+  get takesJobs(): boolean {
+    return this.#link === 'idle' && (this.#work === 'free' || this.#work === 'running')
   }
 
   link(event: LinkEvent): void {

@@ -34,11 +34,24 @@ export interface CollectedEvidence {
  * @param devices - null for a machine without any that give evidence.
  * @throws AttestError `ATTESTER_UNAVAILABLE`.
  */
-export async function collectEvidence(
+export function collectEvidence(
   attester: Attester,
   subject: EvidenceSubject,
   devices: DeviceAttester | null = null,
 ): Promise<CollectedEvidence> {
+  const before = turns.get(attester)
+  const mine = (async () => {
+    await before?.catch(() => undefined)
+    return collect(attester, subject, devices)
+  })()
+  turns.set(attester, mine)
+  return mine
+}
+
+/** The last one to ask each attester: devices answer one caller at a time, and jobs begin side by side. */
+const turns = new WeakMap<Attester, Promise<unknown>>()
+
+async function collect(attester: Attester, subject: EvidenceSubject, devices: DeviceAttester | null): Promise<CollectedEvidence> {
   const bare: Binding = {
     v: 1,
     context: 'sealgate/attest/v1',

@@ -35,6 +35,15 @@ export interface JobMeans {
   /** How long to hold the keys for a release that does not come. */
   readonly releaseWaitMs: number
   readonly onProgress: (phase: 'running' | 'sealing') => void
+  readonly room: JobRoom
+}
+
+/** What a job takes of its machine beyond what it was offered with. */
+export interface JobRoom {
+  /** @throws AttestError `LIMIT_EXCEEDED`. */
+  addInputs(bytes: number): void
+  /** Some of these that no other job has. @throws AttestError `NO_HOST`. */
+  takeGpus(ids: readonly string[], wanted: number): readonly string[]
 }
 
 /** What of a release comes from the stream; the headers are fetched. */
@@ -97,6 +106,11 @@ export class Job {
   /** True until a release came. */
   get isWaiting(): boolean {
     return this.#waiting
+  }
+
+  /** True once it was told to end. */
+  get isCancelled(): boolean {
+    return this.#abort.signal.aborted
   }
 
   /**
@@ -189,7 +203,7 @@ export class Job {
       simulated: this.#means.attester.simulated,
     }
     const release = await verifyRelease(attested, { ...delivered, headers }, this.#elapsedMs())
-    checkInputSizes(contract, release.headers)
+    this.#means.room.addInputs(checkInputSizes(contract, release.headers))
     return release
   }
 
@@ -197,7 +211,7 @@ export class Job {
     const { runner, transfers, onProgress } = this.#means
     const { contract } = this.#offer
     onProgress('running')
-    const { image, argv, env, limits, jobId, resources } = contract
+    const { image, isolation, argv, env, limits, jobId, resources } = contract
     try {
       const inputs: RunInput[] = []
       for (const [i, input] of contract.inputs.entries()) {
@@ -211,13 +225,13 @@ export class Job {
       }
       checkArchiveSizes(contract, inputs)
       const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
-      return await runner.run({ jobId, image, argv, env, limits, inputs, gpus }, this.#abort.signal)
+      return await runner.run({ jobId, image, isolation, argv, env, limits, inputs, gpus }, this.#abort.signal)
     } finally {
       for (const dek of opened.values()) dek.wipe()
     }
   }
 
-  /** The first ones of those that gave evidence for this job. None where they are simulated. */
+  /** Of those that gave evidence for this job, some that no other job has. None where they are simulated. */
   async #gpuIds(wanted: number): Promise<readonly string[]> {
     const { devices } = this.#means
     if (devices?.simulated) return []
@@ -225,7 +239,7 @@ export class Job {
     const attested = this.#collected.bundle.devices.filter(({ type }) => type === 'gpu').length
     if (ids.length < wanted || ids.length !== attested)
       throw new AttestError('NO_HOST', `${ids.length} GPUs are here now, ${attested} gave evidence`)
-    return ids.slice(0, wanted)
+    return this.#means.room.takeGpus(ids, wanted)
   }
 
   /** Seals what the run left, in success and failure alike, and erases it. */

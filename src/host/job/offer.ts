@@ -1,5 +1,6 @@
 import { constraintChecks } from '../../verify/appraise/index.ts'
 import { CONTRACT_TYP, type Contract, parseContract, type RunnerKind } from '../../verify/documents/contract.ts'
+import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { jobNonce } from '../../verify/documents/job-nonce.ts'
 import type { HpkeSuiteName } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -33,6 +34,7 @@ export interface CheckedOffer {
 /** What this machine has. */
 export interface Capacity {
   readonly runner: RunnerKind
+  readonly isolations: readonly IsolationName[]
   readonly tee: string
   readonly region: string | null
   /** GPUs that give evidence and that a job can be given. Their models are for those who verify the evidence. */
@@ -59,6 +61,12 @@ export async function checkOffer(offer: Offer, capacity: Capacity): Promise<Chec
   }
   if (contract.image.runner !== capacity.runner) {
     throw new AttestError('NO_HOST', `this host runs ${capacity.runner} images`, { at: 'contract.image' })
+  }
+  if (!capacity.isolations.includes(contract.isolation)) {
+    throw new AttestError('NO_HOST', `this host offers ${capacity.isolations.join(', ')}`, { at: 'contract.isolation' })
+  }
+  if (contract.isolation === 'sealgate-gvisor-v1' && contract.resources.gpus > 0) {
+    throw new AttestError('NO_HOST', 'a gVisor sandbox is given no GPU', { at: 'contract.resources' })
   }
   if (contract.limits.memoryBytes > capacity.memoryBytes) {
     throw new AttestError('LIMIT_EXCEEDED', `this host has ${capacity.memoryBytes} bytes of memory`, { at: 'contract.limits' })

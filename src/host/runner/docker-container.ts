@@ -4,6 +4,7 @@ import type { Container, ContainerCreateOptions } from 'dockerode'
 import { AttestError } from '../../verify/errors.ts'
 import { CappedSink } from './captured.ts'
 import { type SampledUsage, UsageSampler } from './cgroup-usage.ts'
+import { discard } from './discard.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
 import type { Ended, Stop } from './outcome.ts'
 import type { CapturedStream, RunUsage } from './types.ts'
@@ -30,18 +31,25 @@ export interface ContainerRun {
 export async function runContainer(engine: Engine, options: ContainerCreateOptions, watch: ContainerWatch): Promise<ContainerRun> {
   try {
     const container = await engine.docker.createContainer(options)
+    let pid = 0
     try {
-      return await supervise(engine, container, watch)
+      return await supervise(engine, container, watch, (started) => {
+        pid = started
+      })
     } finally {
-      // If the engine is gone, the next agent removes the container by its labels.
-      await container.remove({ force: true, v: true }).catch(() => {})
+      await discard(container, pid)
     }
   } catch (error) {
     throw engineError(error, engine.socketPath)
   }
 }
 
-async function supervise({ docker }: Engine, container: Container, watch: ContainerWatch): Promise<ContainerRun> {
+async function supervise(
+  { docker }: Engine,
+  container: Container,
+  watch: ContainerWatch,
+  onStarted: (pid: number) => void,
+): Promise<ContainerRun> {
   const [stdout, stderr] = [new CappedSink(), new CappedSink()]
   // The engine keeps no log: what is not read here is lost, so attach before the start.
   const stream = (await container.attach({ stream: true, stdout: true, stderr: true, hijack: true })) as Duplex
@@ -53,7 +61,7 @@ async function supervise({ docker }: Engine, container: Container, watch: Contai
   try {
     const refusal = watch.signal.aborted ? CANCELLED : await start(container)
     if (refusal !== null) return ranNothing(refusal)
-    const { ended, used } = await waitFor(container, watch)
+    const { ended, used } = await waitFor(container, watch, onStarted)
     const wallMs = Math.round(performance.now() - begun)
     await Promise.race([drained, delay(GRACE_MS, undefined, { ref: false })])
     return { ended, stdout: stdout.captured(), stderr: stderr.captured(), usage: { wallMs, ...used } }
@@ -80,11 +88,17 @@ async function start(container: Container): Promise<Ended | null> {
   }
 }
 
-async function waitFor(container: Container, watch: ContainerWatch): Promise<{ ended: Ended; used: SampledUsage }> {
+async function waitFor(
+  container: Container,
+  watch: ContainerWatch,
+  onStarted: (pid: number) => void,
+): Promise<{ ended: Ended; used: SampledUsage }> {
   const guard = new Guard(container, watch)
   const sampler = new UsageSampler()
   try {
-    void sampler.start((await container.inspect()).State.Pid, container.id)
+    const { Pid } = (await container.inspect()).State
+    onStarted(Pid)
+    void sampler.start(Pid, container.id)
     const { StatusCode } = (await Promise.race([container.wait(), guard.gaveUp])) as { StatusCode: number }
     const used = sampler.stop()
     if (guard.stop !== null) return { ended: { stop: guard.stop, exitCode: null }, used }

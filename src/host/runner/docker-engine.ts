@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import Docker from 'dockerode'
 import { AttestError } from '../../verify/errors.ts'
 
@@ -12,6 +13,8 @@ export interface Engine {
   readonly socketPath: string
   readonly version: string
   readonly cpus: number
+  /** Null where gVisor can be used; else why not. */
+  readonly noGvisor: string | null
 }
 
 /**
@@ -39,7 +42,7 @@ export async function connectEngine(socketPath: string): Promise<Engine> {
   })
   const lacks = missingFeatures(info)
   if (lacks.length > 0) throw new AttestError('ENGINE_UNAVAILABLE', `the engine at ${socketPath} lacks ${lacks.join(', ')}`)
-  return { docker: new Docker({ socketPath }), socketPath, version: info.ServerVersion, cpus: info.NCPU }
+  return { docker: new Docker({ socketPath }), socketPath, version: info.ServerVersion, cpus: info.NCPU, noGvisor: gvisorObstacle(info) }
 }
 
 /** What `GET /info` says, as far as it matters here (Docker Engine API 1.41). */
@@ -53,20 +56,34 @@ export interface EngineInfo {
   readonly PidsLimit: boolean
   readonly CpuCfsQuota: boolean
   readonly SecurityOptions: readonly string[] | null
+  readonly Runtimes?: { readonly [name: string]: { readonly path?: string; readonly runtimeArgs?: readonly string[] | null } }
 }
 
 /** Names of what the container profile needs and this engine cannot do. */
 export function missingFeatures(info: EngineInfo): readonly string[] {
-  const seccomp = (info.SecurityOptions ?? []).some((o) => /^name=seccomp,profile=(default|builtin)$/.test(o))
+  const seccomp = (info.SecurityOptions ?? []).some((o) => /^name=seccomp(,|$)/.test(o))
   const needs: readonly (readonly [string, boolean])[] = [
     ['linux/amd64', info.OSType === 'linux' && info.Architecture === 'x86_64'],
     ['a memory limit', info.MemoryLimit],
     ['a swap limit', info.SwapLimit],
     ['a process limit', info.PidsLimit],
     ['a CPU limit', info.CpuCfsQuota],
-    ['its default seccomp profile', seccomp],
+    ['seccomp filters', seccomp],
+    ['the runtime runc', info.Runtimes?.runc !== undefined],
   ]
   return needs.filter(([, has]) => has !== true).map(([name]) => name)
+}
+
+/** Arguments of runsc that leave the sandbox what it is. Others may open the network, or write what a job does to a log on disk. */
+const RUNSC_ARGUMENT = /^--(platform=(ptrace|systrap|kvm)|network=(none|sandbox)|systemd-cgroup(=(true|false))?)$/
+
+/** Why the engine's runtime `runsc` (gVisor) cannot be used, or null. */
+export function gvisorObstacle({ Runtimes }: EngineInfo): string | null {
+  const runsc = Runtimes?.runsc
+  if (runsc === undefined) return 'the engine has no runtime runsc'
+  if (basename(runsc.path ?? '') !== 'runsc') return 'the engine runs something else under the name runsc'
+  const [odd] = (runsc.runtimeArgs ?? []).filter((argument) => !RUNSC_ARGUMENT.test(argument))
+  return odd === undefined ? null : `the engine gives runsc the argument ${odd}`
 }
 
 interface EngineFailure {

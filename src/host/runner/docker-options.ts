@@ -1,5 +1,6 @@
 import type { ContainerCreateOptions, DeviceRequest } from 'dockerode'
 import type { ContainerProfile } from './profiles.ts'
+import { SECCOMP_PROFILE } from './seccomp-profile.ts'
 import type { RunRequest } from './types.ts'
 
 export interface ContainerPlace {
@@ -30,12 +31,13 @@ export function containerOptions(profile: ContainerProfile, request: RunRequest,
     Healthcheck: { Test: ['NONE'] },
     Labels: { ...place.labels },
     HostConfig: {
+      Runtime: profile.runtime,
       NetworkMode: profile.network,
       ReadonlyRootfs: true,
       Privileged: false,
       CapDrop: ['ALL'],
       CapAdd: [],
-      SecurityOpt: ['no-new-privileges'],
+      SecurityOpt: ['no-new-privileges', ...(profile.seccomp === null ? [] : [`seccomp=${JSON.stringify(SECCOMP_PROFILE)}`])],
       IpcMode: profile.ipc,
       Init: false,
       AutoRemove: false,
@@ -44,7 +46,7 @@ export function containerOptions(profile: ContainerProfile, request: RunRequest,
       Memory: profile.memoryBytes,
       MemorySwap: profile.memoryBytes + profile.swapBytes,
       NanoCpus: profile.cpuMillis * 1_000_000,
-      PidsLimit: profile.pids,
+      PidsLimit: profile.pids + profile.sandboxPids,
       DeviceRequests: request.gpus.length === 0 ? [] : [gpuRequest(request.gpus)],
       Ulimits: [{ Name: 'core', Soft: profile.coreBytes, Hard: profile.coreBytes }],
       Tmpfs: { [profile.scratch.target]: `${profile.scratch.options},size=${profile.scratch.bytes},mode=1777` },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import type Docker from 'dockerode'
 import type { ImageRef } from '../../verify/documents/contract.ts'
+import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { runContainer } from './docker-container.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
@@ -41,7 +42,8 @@ export async function createDockerRunner(engine: Engine, options: DockerRunnerOp
   const owner = `${await thisOwner()}.${randomBytes(4).toString('hex')}`
   const recovered = await removeOrphans(engine, owner)
   await sweepWorkspaces(base, owner)
-  const reason = options.reason ?? `container engine ${engine.version} at ${engine.socketPath}`
+  const gvisor = engine.noGvisor === null ? 'with gVisor' : `without gVisor: ${engine.noGvisor}`
+  const reason = options.reason ?? `container engine ${engine.version} at ${engine.socketPath}, ${gvisor}`
   return new DockerRunner(engine, { images: options.images, base, owner, reason, recovered })
 }
 
@@ -56,6 +58,7 @@ interface Setup {
 class DockerRunner implements Runner {
   readonly kind = 'docker'
   readonly grade = 'container'
+  readonly isolations: readonly IsolationName[]
   readonly reason: string
   readonly recovered: readonly string[]
   readonly #engine: Engine
@@ -67,6 +70,7 @@ class DockerRunner implements Runner {
   constructor(engine: Engine, setup: Setup) {
     this.#engine = engine
     this.#setup = setup
+    this.isolations = ['sealgate-container-v1', ...(engine.noGvisor === null ? (['sealgate-gvisor-v1'] as const) : [])]
     this.reason = setup.reason
     this.recovered = setup.recovered
   }
@@ -99,7 +103,7 @@ class DockerRunner implements Runner {
   }
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
-    checkRequest(this.kind, request)
+    checkRequest(this, request)
     const work = this.#run(request, AbortSignal.any([signal, this.#closing.signal]))
     this.#running.add(work)
     try {
@@ -122,7 +126,8 @@ class DockerRunner implements Runner {
 
   async #runIn(workspace: Workspace, request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
     const storage = { input: workspace.in.storage, output: workspace.out.storage, cap: workspace.out.cap }
-    const profile = containerProfile(request.limits, {
+    const isolation = request.isolation === 'sealgate-gvisor-v1' ? request.isolation : 'sealgate-container-v1'
+    const profile = containerProfile(isolation, request.limits, {
       user: workloadUser(),
       cpus: this.#engine.cpus,
       gpus: request.gpus.length,
@@ -150,7 +155,7 @@ class DockerRunner implements Runner {
       outputs,
       stdout: ran.stdout,
       stderr: ran.stderr,
-      usage: { ...ran.usage, bytesIn, bytesOut },
+      usage: { ...ran.usage, ...(profile.gpus > 0 ? { gpuMs: ran.usage.wallMs * profile.gpus } : {}), bytesIn, bytesOut },
       release: () => workspace.remove(),
     }
   }

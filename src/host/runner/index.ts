@@ -3,7 +3,6 @@ export { DEFAULT_IMAGES, type ListedImage, listImages } from './images.ts'
 export type {
   AppliedIsolation,
   CapturedStream,
-  IsolationGrade,
   RunInput,
   Runner,
   RunOutcome,

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Limits } from '../../verify/documents/contract.ts'
+import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
+import { SECCOMP } from './seccomp-profile.ts'
 import type { AppliedIsolation } from './types.ts'
 
 const MiB = 1024 ** 2
@@ -19,17 +21,32 @@ export const WASM_PAGE_BYTES = 65536
 export type CapEnforcement = 'filesystem' | 'watched'
 export type MemoryStorage = 'tmpfs' | 'tmpfs-noswap'
 
+/** gVisor's own threads, and the processes in which it runs those of the workload, count in the container's process limit. */
+const SANDBOX_PIDS = 256
+
+export type ContainerIsolation = Exclude<IsolationName, 'sealgate-wasm-v1'>
+
+/** What the two tiers of containers differ in. */
+const TIERS = {
+  'sealgate-container-v1': { grade: 'container', runtime: 'runc', seccomp: SECCOMP, sandboxPids: 0 },
+  // System calls end in gVisor's own kernel, which has a seccomp filter of its own towards the machine's.
+  'sealgate-gvisor-v1': { grade: 'gvisor', runtime: 'runsc', seccomp: null, sandboxPids: SANDBOX_PIDS },
+} as const
+
 /** A profile as applied to one run: data, from which the runner derives its settings and the receipt its digest. */
 export interface ContainerProfile {
   readonly v: 1
-  readonly profile: 'sealgate-container-v1'
+  readonly profile: ContainerIsolation
   readonly runner: 'docker'
-  readonly grade: 'container'
+  readonly grade: 'container' | 'gvisor'
+  /** The engine's name of the OCI runtime. */
+  readonly runtime: 'runc' | 'runsc'
   readonly network: 'none'
   readonly rootFilesystem: 'read-only'
   readonly capabilities: readonly []
   readonly noNewPrivileges: true
-  readonly seccomp: 'engine-default'
+  /** The filter that the workload's system calls meet (seccomp-profile.ts); null where they never reach the machine's kernel. */
+  readonly seccomp: typeof SECCOMP | null
   readonly ipc: 'private'
   readonly user: string
   readonly hostname: 'sealgate'
@@ -39,6 +56,8 @@ export interface ContainerProfile {
   readonly swapBytes: 0
   readonly cpuMillis: number
   readonly pids: number
+  /** Added to `pids` for the sandbox itself. */
+  readonly sandboxPids: number
   /** GPUs that it is given. */
   readonly gpus: number
   readonly timeMs: number
@@ -99,17 +118,19 @@ export interface ContainerFacts {
   readonly storage: { readonly input: MemoryStorage; readonly output: MemoryStorage; readonly cap: CapEnforcement }
 }
 
-export function containerProfile(limits: Limits, facts: ContainerFacts): ContainerProfile {
+export function containerProfile(profile: ContainerIsolation, limits: Limits, facts: ContainerFacts): ContainerProfile {
+  const { grade, runtime, seccomp, sandboxPids } = TIERS[profile]
   return {
     v: 1,
-    profile: 'sealgate-container-v1',
+    profile,
     runner: 'docker',
-    grade: 'container',
+    grade,
+    runtime,
     network: 'none',
     rootFilesystem: 'read-only',
     capabilities: [],
     noNewPrivileges: true,
-    seccomp: 'engine-default',
+    seccomp,
     ipc: 'private',
     user: facts.user,
     hostname: 'sealgate',
@@ -119,6 +140,7 @@ export function containerProfile(limits: Limits, facts: ContainerFacts): Contain
     swapBytes: 0,
     cpuMillis: Math.min(limits.cpuMillis, facts.cpus * 1000),
     pids: limits.pids,
+    sandboxPids,
     gpus: facts.gpus,
     timeMs: limits.timeMs,
     input: { target: '/in', mode: 'ro', storage: facts.storage.input },

@@ -1,10 +1,8 @@
 import type { ArchiveEntry } from '../../seal/index.ts'
 import type { ImageRef, Limits, RunnerKind } from '../../verify/documents/contract.ts'
+import type { IsolationGrade, IsolationName } from '../../verify/documents/isolation.ts'
 import type { OutcomeKind, Predicate } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
-
-/** `wasm-process` is the weaker one, see docs/formats/isolation.md. */
-export type IsolationGrade = 'container' | 'wasm-process'
 
 /** What a receipt says about isolation. */
 export type AppliedIsolation = NonNullable<Predicate['isolation']>
@@ -29,6 +27,7 @@ export interface InputArchive {
 export interface RunRequest {
   readonly jobId: string
   readonly image: ImageRef
+  readonly isolation: IsolationName
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
   readonly limits: Limits
@@ -57,6 +56,8 @@ export type RunEnd = Exclude<OutcomeKind, 'refused' | 'lost'>
 export interface RunUsage {
   readonly wallMs: number
   readonly cpuMs: number | null
+  /** `wallMs` times the GPUs that were given; absent for none. What a job keeps from others counts, whether it used it or not. */
+  readonly gpuMs?: number
   readonly memoryPeakBytes: number | null
   readonly bytesIn: number
   readonly bytesOut: number
@@ -83,7 +84,10 @@ export interface RunOutcome {
 /** Runs workloads in isolation. Every started run ends in an outcome; what throws is the machinery, with an `AttestError`. */
 export interface Runner {
   readonly kind: RunnerKind
+  /** Of the profile that it applies where a contract names the runner's usual one. */
   readonly grade: IsolationGrade
+  /** Profiles that it can apply. */
+  readonly isolations: readonly IsolationName[]
   /** Why this runner, for people: what was found, or why a stronger one could not be had. */
   readonly reason: string
   /** Jobs of which a dead predecessor had left containers or plaintext; all of it is removed by now. */

@@ -1,5 +1,6 @@
 import { freemem } from 'node:os'
 import type { ImageRef } from '../../verify/documents/contract.ts'
+import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { loadImage } from './images.ts'
 import { outcomeOf } from './outcome.ts'
@@ -28,6 +29,7 @@ export function createWasmRunner(options: WasmRunnerOptions): Runner {
 class WasmRunner implements Runner {
   readonly kind = 'wasm'
   readonly grade = 'wasm-process'
+  readonly isolations: readonly IsolationName[] = ['sealgate-wasm-v1']
   readonly reason: string
   readonly recovered: readonly string[] = []
   readonly #images: string
@@ -50,7 +52,7 @@ class WasmRunner implements Runner {
   }
 
   async run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
-    checkRequest(this.kind, request)
+    checkRequest(this, request)
     const work = this.#run(request, AbortSignal.any([signal, this.#closing.signal]))
     this.#running.add(work)
     try {

@@ -20,3 +20,8 @@ function show(value: Json): string {
 export function listed(list: readonly string[]): string {
   return list.length === 0 ? 'none' : list.join(', ')
 }
+
+/** A rule that a grade must reach another one of a list that begins with the weakest. */
+export function atLeast<G extends string>(rule: Check['rule'], order: readonly G[], want: G, got: G): Check {
+  return check(rule, order.includes(got) && order.indexOf(got) >= order.indexOf(want), `at least ${want}`, got)
+}

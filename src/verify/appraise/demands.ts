@@ -1,14 +1,13 @@
 import type { Contract } from '../documents/contract.ts'
+import { ISOLATION_GRADES, ISOLATION_PROFILES, type IsolationGrade } from '../documents/isolation.ts'
 import type { HpkePublicKey } from '../documents/keys.ts'
 import type { Policy } from '../documents/policy.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { Json } from '../formats/canonical-json.ts'
 import type { Check } from '../verdict.ts'
-import { listed } from './check.ts'
+import { atLeast, listed } from './check.ts'
 import { countGpus, gpuModels } from './devices.ts'
 import type { AppraisedClaims } from './policy.ts'
-
-const ISOLATION = { docker: 'sealgate-container-v1', wasm: 'sealgate-wasm-v1' } as const
 
 /** A job and the means to run it, as far as policies make demands on them. */
 export interface DemandInput {
@@ -27,13 +26,15 @@ export interface DemandInput {
  */
 export function policiesAllow({ contract, policies, kem, log }: DemandInput): readonly Check[] {
   const { runner } = contract.image
+  const isolation = ISOLATION_PROFILES[contract.isolation]
   const suites = [...(kem === null ? [] : [kem]), ...contract.recipients].map((k) => k.suite)
   const wantedLog = log ?? policies[0]?.log
   return [
     check('policy.present', policies.length > 0, 'at least one policy', String(policies.length)),
-    check('policy.isolation', contract.isolation === ISOLATION[runner], ISOLATION[runner], contract.isolation),
+    check('policy.isolation', isolation.runner === runner, `a profile for ${runner}`, contract.isolation),
     ...policies.flatMap((policy) => [
       check('policy.runner', policy.runners.includes(runner), oneOf(policy.runners), runner),
+      ...minimumIsolation(policy, isolation.grade),
       check(
         'policy.suite',
         suites.every((s) => policy.suites.includes(s)),
@@ -44,6 +45,11 @@ export function policiesAllow({ contract, policies, kem, log }: DemandInput): re
       ...(log === null ? [] : witnessing(policy, log.witnesses)),
     ]),
   ]
+}
+
+function minimumIsolation({ minimumGrades }: Policy, grade: IsolationGrade): readonly Check[] {
+  const minimum = minimumGrades.isolation
+  return minimum === undefined ? [] : [atLeast('policy.isolation-grade', ISOLATION_GRADES, minimum, grade)]
 }
 
 function isSameLog(a: Policy['log'], b: Policy['log'] | undefined): boolean {

@@ -4,6 +4,7 @@ import type { DeviceClaims } from '../evidence/nvidia/claims.ts'
 import type { Json } from '../formats/canonical-json.ts'
 import { allowUnknown, type Check, type Verified } from '../verdict.ts'
 import type { CpuClaims } from '../verify-format.ts'
+import { atLeast } from './check.ts'
 import { appraiseDevices } from './devices.ts'
 import { appraiseRequirements } from './requirements.ts'
 import { unixSeconds } from './time-rules.ts'
@@ -63,10 +64,6 @@ export function appraisePolicy(claims: Verified<AppraisedClaims>, policy: Policy
     ...appraiseDevices(claims.devices, appraisal.nvidia ?? {}, at),
   ]
   return allowUnknown(checks, new Set(appraisal.allowUnknown))
-}
-
-function atLeast<G extends string>(rule: Check['rule'], order: readonly G[], want: G, got: G): Check {
-  return check(rule, order.includes(got) && order.indexOf(got) >= order.indexOf(want), `at least ${want}`, got)
 }
 
 function evaluationNumber(claims: AppraisedClaims, policy: Policy): readonly Check[] {

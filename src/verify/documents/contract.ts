@@ -11,6 +11,7 @@ import {
   sha256Field,
   textField,
 } from './fields.ts'
+import { ISOLATION_NAMES, type IsolationName } from './isolation.ts'
 import { type HpkePublicKey, hpkePublicKeySchema } from './keys.ts'
 
 /** JWS `typ` of a job contract. */
@@ -54,7 +55,7 @@ export interface Contract {
   readonly policies: readonly string[]
   readonly purpose: string
   /** Name of the isolation profile, see docs/formats/isolation.md. */
-  readonly isolation: 'sealgate-container-v1' | 'sealgate-wasm-v1'
+  readonly isolation: IsolationName
   readonly limits: Limits
   readonly resources: { readonly gpus: number }
   readonly constraints: {
@@ -104,7 +105,7 @@ const schema: z.ZodType<Contract> = z.strictObject({
   recipients: z.array(hpkePublicKeySchema).min(1).max(16),
   policies: setField(sha256Field, 16).refine((p) => p.length >= 1, { error: 'want at least one policy' }),
   purpose: iriField,
-  isolation: z.enum(['sealgate-container-v1', 'sealgate-wasm-v1']),
+  isolation: z.enum(ISOLATION_NAMES),
   limits: z.strictObject({
     timeMs: limitField(7 * 24 * 3600 * 1000),
     memoryBytes: limitField(1024 * GiB),

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 import type { Group } from '../verdict.ts'
 import { countField, encodeDocument, parseDocument, setField, textField } from './fields.ts'
+import { ISOLATION_GRADES, type IsolationGrade } from './isolation.ts'
 import { type HpkeSuiteName, hpkeSuiteField } from './keys.ts'
 import { type Requirements, requirementFields } from './requirements.ts'
 
@@ -23,7 +24,12 @@ export interface Policy {
   readonly witnessing: { readonly mode: 'none' } | { readonly mode: 'quorum'; readonly k: number; readonly keys: readonly string[] }
   readonly maximumAge: { readonly checkpointSeconds: number; readonly collateralSeconds: number }
   readonly minimumTcbEvaluationDataNumber: number | null
-  readonly minimumGrades: { readonly binding: BindingGrade; readonly placement: PlacementGrade }
+  readonly minimumGrades: {
+    readonly binding: BindingGrade
+    readonly placement: PlacementGrade
+    /** How well the workload is kept in; absent: as well as any of `runners` does. */
+    readonly isolation?: IsolationGrade | undefined
+  }
   readonly runners: readonly ('docker' | 'wasm')[]
   readonly suites: readonly HpkeSuiteName[]
   /** Cedar policy text for who-may-what. Only the empty text is understood today; anything else is refused. */
@@ -54,6 +60,7 @@ const schema: z.ZodType<Policy> = z.strictObject({
   minimumGrades: z.strictObject({
     binding: z.enum(['none', 'nonce', 'committed', 'link']),
     placement: z.enum(['none', 'operator-stated', 'facility-signed']),
+    isolation: z.enum(ISOLATION_GRADES).optional(),
   }),
   runners: setField(z.enum(['docker', 'wasm']), 2),
   suites: z.array(hpkeSuiteField).min(1).max(8),

@@ -3,6 +3,7 @@ import { ERROR_CODES, type ErrorCode } from '../errors.ts'
 import { type ContractInput, type ImageRef, imageRefSchema, inputSchema } from './contract.ts'
 import { bytesField, countField, encodeDocument, parseDocument, setField, sha256Field, textField } from './fields.ts'
 import { type LegalContext, legalSchema } from './header.ts'
+import { ISOLATION_GRADES, type IsolationGrade } from './isolation.ts'
 
 /** JWS `typ` of a receipt: an in-toto Statement as payload. */
 export const RECEIPT_TYP = 'sealgate-receipt-v1+jws'
@@ -47,8 +48,7 @@ export interface Predicate {
     readonly profile: string
     /** SHA-256 of the profile as applied (canonical JSON). */
     readonly profileDigest: string
-    /** `wasm-process` is the weaker one. */
-    readonly grade: 'container' | 'wasm-process'
+    readonly grade: IsolationGrade
   } | null
   readonly outcome: {
     readonly kind: OutcomeKind
@@ -64,6 +64,8 @@ export interface Predicate {
     readonly source: 'guest-reported'
     readonly wallMs: number
     readonly cpuMs: number | null
+    /** `wallMs` times the GPUs that the job was given; absent where it was given none. */
+    readonly gpuMs?: number | undefined
     readonly memoryPeakBytes: number | null
     readonly bytesIn: number
     readonly bytesOut: number
@@ -121,7 +123,7 @@ const predicateSchema: z.ZodType<Predicate> = z.strictObject({
       runner: z.enum(['docker', 'wasm']),
       profile: textField(64),
       profileDigest: sha256Field,
-      grade: z.enum(['container', 'wasm-process']),
+      grade: z.enum(ISOLATION_GRADES),
     })
     .nullable(),
   outcome: z.strictObject({
@@ -136,6 +138,7 @@ const predicateSchema: z.ZodType<Predicate> = z.strictObject({
       source: z.literal('guest-reported'),
       wallMs: countField(),
       cpuMs: countField().nullable(),
+      gpuMs: countField().optional(),
       memoryPeakBytes: countField().nullable(),
       bytesIn: countField(),
       bytesOut: countField(),

@@ -1,5 +1,6 @@
 import { same } from '../appraise/check.ts'
 import { fromBase64Url, toHex } from '../bytes/bytes.ts'
+import { ISOLATION_PROFILES } from '../documents/isolation.ts'
 import type { OutcomeKind, Predicate, ReceiptType } from '../documents/statement.ts'
 import { check } from '../evidence/check.ts'
 import type { Json } from '../formats/canonical-json.ts'
@@ -18,8 +19,6 @@ const OUTCOMES: Readonly<Record<ReceiptType, readonly OutcomeKind[]>> = {
 
 /** Who signs: the agent and the gateway; the gateway alone where no agent was left, or none there yet. Its ML-DSA key may sign any. */
 const SIGNERS: Readonly<Record<ReceiptType, readonly number[]>> = { execution: [2], refusal: [1, 2], lost: [1] }
-
-const GRADES = { docker: 'container', wasm: 'wasm-process' } as const
 
 /** True when an agent signed too: then its word counts, and so must its evidence. */
 export function isAgentSigned(doc: ReceiptDocuments): boolean {
@@ -153,7 +152,7 @@ function subjectChecks({ statement, contract }: ReceiptDocuments): readonly Chec
 function outcomeChecks({ statement, contract }: ReceiptDocuments): readonly Check[] {
   const { type, outcome, isolation } = statement.predicate
   const { image, isolation: profile } = contract.value
-  const wanted = { runner: image.runner, profile, grade: GRADES[image.runner] }
+  const wanted = { runner: image.runner, profile, grade: ISOLATION_PROFILES[profile].grade }
   const got = isolation === null ? null : { runner: isolation.runner, profile: isolation.profile, grade: isolation.grade }
   return [
     check('signature.outcome', OUTCOMES[type].includes(outcome.kind), OUTCOMES[type].join(', '), outcome.kind),

@@ -94,6 +94,7 @@ export type Workload = (inputs: ReadonlyMap<string, Uint8Array>) => {
 export class FakeRunner implements Runner {
   readonly kind = 'wasm'
   readonly grade = 'wasm-process'
+  readonly isolations = ['sealgate-wasm-v1'] as const
   readonly reason = 'a fake'
   readonly recovered: readonly string[] = []
   readonly #workload: Workload
@@ -198,4 +199,10 @@ export class FakeTransfers implements Transfers {
     this.uploads.set(jobId, Buffer.concat(parts))
     return `blob-of-${jobId}`
   }
+}
+
+/** A machine on which the job is alone. */
+export const wholeRoom = {
+  addInputs: (): void => {},
+  takeGpus: (ids: readonly string[], wanted: number): readonly string[] => ids.slice(0, wanted),
 }

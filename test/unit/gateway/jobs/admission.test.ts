@@ -54,6 +54,12 @@ describe('a job is not admitted', () => {
     ['under a policy that wants witnesses', 'POLICY_DENIED', {}, { policy: { witnessing: { mode: 'quorum', k: 1, keys: ['w'] } } }],
     ['under a policy without its runner', 'POLICY_DENIED', {}, { policy: { runners: ['docker'] } }],
     ['with an isolation of another runner', 'POLICY_DENIED', { isolation: 'sealgate-container-v1' }, {}],
+    [
+      'with a weaker isolation than its policy asks for',
+      'POLICY_DENIED',
+      {},
+      { policy: { minimumGrades: { binding: 'none', placement: 'none', isolation: 'container' } } },
+    ],
     ['with ciphertext of another root', 'ROOT_MISMATCH', {}, {}],
     ['with data that is not here', 'NOT_FOUND', {}, {}],
     ['under a policy that no grant names', 'GRANT_DENIED', { policies: [toBase64Url(testBytes('policy', 32))] }, {}],

@@ -13,6 +13,7 @@ import type { Attested } from '../../../../src/host/job/release-rules.ts'
 import { generateKemKey, type KemKey } from '../../../../src/seal/index.ts'
 import { utf8 } from '../../../../src/verify/bytes/bytes.ts'
 import { type Binding, parseBinding } from '../../../../src/verify/documents/binding.ts'
+import type { Contract } from '../../../../src/verify/documents/contract.ts'
 import { deviceNonce } from '../../../../src/verify/documents/device-nonce.ts'
 import { type EvidenceBundle, evidenceDigest } from '../../../../src/verify/documents/evidence-bundle.ts'
 import { jobNonce } from '../../../../src/verify/documents/job-nonce.ts'
@@ -39,10 +40,10 @@ beforeAll(async () => {
   second = await sceneFor('second job')
 })
 
-async function sceneFor(label: string): Promise<Scene> {
+async function sceneFor(label: string, contract: Partial<Contract> = {}): Promise<Scene> {
   return makeScene({
     plaintext: utf8(`${CANARY}\n`.repeat(50)),
-    contract: { recipients: [recipient.publicKey], jobId: Buffer.from(testBytes(label, 16)).toString('base64url') },
+    contract: { recipients: [recipient.publicKey], jobId: Buffer.from(testBytes(label, 16)).toString('base64url'), ...contract },
     grant: { recipients: [await hpkeKeyDigest(recipient.publicKey)] },
   })
 }
@@ -122,6 +123,7 @@ async function start(changes: { attester?: Attester; devices?: DeviceAttester; f
     tls: 'A'.repeat(43),
     region: 'DE',
     memoryBytes: 2 ** 40,
+    jobs: 2,
     releaseWaitMs: 300_000,
     drainMs: 20_000,
   })
@@ -336,25 +338,58 @@ describe('a job', () => {
     expect(await readdir(folder)).toEqual([])
   })
 
-  it('is the only one: another is declined while it runs', async () => {
+  it('that wants the host to itself is the only one: another is declined while it runs, and may come later', async () => {
     const { session, proceed } = await running()
     offer(session, second)
-    expect(await session.takeDecline()).toBe('NO_HOST')
+    expect(await session.takeDecline()).toBe('HOST_BUSY')
     proceed()
     expect((await outcomeFrom(session)).predicate.outcome.kind).toBe('succeeded')
+    offer(session, second)
+    await release(session, second, await session.takeEvidence())
+    expect((await outcomeFrom(session)).predicate).toMatchObject({ job: second.job, outcome: { kind: 'succeeded' } })
   })
 
-  it('gives way to another one when it still waits for its keys', async () => {
+  it('gives way to another one when the gateway has taken it back', async () => {
     const { gateway } = await start()
     const session = await gateway.session(0)
     await session.welcome()
     offer(session, scene)
     await session.takeEvidence()
+    session.say({ jobCancel: { jobId: scene.contract.jobId } })
     offer(session, second)
     const bundle = await session.takeEvidence()
     expect((await outcomeFrom(session)).predicate).toMatchObject({ job: scene.job, outcome: { kind: 'cancelled' } })
     await release(session, second, bundle)
     expect((await outcomeFrom(session)).predicate).toMatchObject({ job: second.job, outcome: { kind: 'succeeded' } })
+  })
+
+  it('that shares the host runs beside others, up to their number, and each is told of on a new connection', async () => {
+    const { agent, gateway, runner } = await start()
+    const session = await gateway.session(0)
+    await session.welcome()
+    let proceed = (): void => {}
+    runner.proceed = new Promise((resolve) => {
+      proceed = resolve
+    })
+    const scenes = await Promise.all(['shared 1', 'shared 2', 'shared 3'].map((label) => sceneFor(label, { exclusive: 'none' })))
+    const [first, other, third] = scenes as [Scene, Scene, Scene]
+    for (const one of [first, other]) {
+      const header = one.contract.inputs[0]?.header ?? ''
+      stages[0]?.transfers.headers.set(header, one.header)
+      stages[0]?.transfers.files.set(header, one.file)
+      offer(session, one)
+      await release(session, one, await session.takeEvidence())
+    }
+    await until(() => runner.runs === 2)
+    offer(session, third)
+    expect(await session.takeDecline()).toBe('HOST_BUSY')
+    offer(session, scene)
+    expect(await session.takeDecline()).toBe('HOST_BUSY')
+    proceed()
+    const ended = [await outcomeFrom(session), await outcomeFrom(session)].map(({ predicate }) => predicate)
+    expect(ended.map(({ outcome }) => outcome.kind)).toEqual(['succeeded', 'succeeded'])
+    expect(new Set(ended.map(({ job }) => job))).toEqual(new Set([first.job, other.job]))
+    await until(() => agent.state === 'idle')
   })
 
   it('can be cancelled by the gateway while it runs', async () => {

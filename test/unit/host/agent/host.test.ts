@@ -125,15 +125,17 @@ describe('small parts', () => {
     expect(agent).toMatch(/^sealgate\/\d+\.\d+\.\d+/)
     const config = encodeAgentConfig(agent, fakeAttester, new FakeRunner(() => ({})), {
       region: 'DE',
-      limits: { memoryBytes: 5, releaseWaitMs: 7 },
+      memoryLeaks: ['swap'],
+      limits: { memoryBytes: 5, jobs: 3, releaseWaitMs: 7 },
     })
     expect(JSON.parse(fromUtf8(config))).toEqual({
       v: 1,
       agent,
       attester: { format: 'sev-snp', simulated: true },
       region: 'DE',
-      runner: { kind: 'wasm', grade: 'wasm-process' },
-      limits: { memoryBytes: 5, releaseWaitMs: 7 },
+      runner: { kind: 'wasm', grade: 'wasm-process', isolations: ['sealgate-wasm-v1'] },
+      memoryLeaks: ['swap'],
+      limits: { memoryBytes: 5, jobs: 3, releaseWaitMs: 7 },
     })
   })
 

@@ -159,6 +159,12 @@ describe('admission of a release', () => {
       { policy: { witnessing: { mode: 'quorum', k: 1, keys: [witness] } } },
     ],
     ['in a profile that is not the runner’s', 'POLICY_DENIED policy.isolation', {}, { contract: { isolation: 'sealgate-container-v1' } }],
+    [
+      'in a weaker profile than a policy asks for',
+      'POLICY_DENIED policy.isolation-grade',
+      {},
+      { policy: { minimumGrades: { ...samplePolicy().minimumGrades, isolation: 'container' } } },
+    ],
     ['whose tag is not that of its slot', 'GRANT_USED intent.slots', { slot: { tag: digest('tag') } }],
     ['whose wrap lacks the use key', 'GRANT_USED release.useKeys', { wrapUseKeys: false }],
     ['whose use key is not the grant’s', 'GRANT_USED release.useKeys', { useKey: testBytes('another use key', 32) }],

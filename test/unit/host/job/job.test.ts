@@ -24,7 +24,7 @@ import { verifyGeneralJws } from '../../../../src/verify/formats/jws.ts'
 import { archiveOf } from '../../../support/archive.ts'
 import { digestOf, submitterThumbprint } from '../../../support/job-documents.ts'
 import { testBytes } from '../../../support/keys.ts'
-import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload } from '../fakes.ts'
+import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload, wholeRoom } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene, type SceneChanges } from '../support.ts'
 
 const CANARY = 'CANARY-5f1e7c0a'
@@ -98,6 +98,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     config: utf8('{"v":1}'),
     agent: 'sealgate/test',
     releaseWaitMs: 60_000,
+    room: wholeRoom,
     onProgress: (phase) => phases.push(phase),
   }
   const offer = {
@@ -108,7 +109,14 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     kemSuite: DEFAULT_HPKE_SUITE,
   }
   const job = await Job.begin(
-    await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', region: null, gpus: 8, memoryBytes: 2 ** 40 }),
+    await checkOffer(offer, {
+      runner: 'wasm',
+      isolations: ['sealgate-wasm-v1'],
+      tee: 'sev-snp',
+      region: null,
+      gpus: 8,
+      memoryBytes: 2 ** 40,
+    }),
     means,
   )
   const binding = parseBinding(job.evidence.binding)
@@ -460,9 +468,23 @@ describe('a job that is declined', () => {
       checkpoint: 'c',
       kemSuite: DEFAULT_HPKE_SUITE,
     }
-    const checked = await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', region: null, gpus: 0, memoryBytes: 2 ** 40 })
+    const checked = await checkOffer(offer, {
+      runner: 'wasm',
+      isolations: ['sealgate-wasm-v1'],
+      tee: 'sev-snp',
+      region: null,
+      gpus: 0,
+      memoryBytes: 2 ** 40,
+    })
     const means = { attester, runner, outbox, clock: new FakeClock(), transfers: new FakeTransfers() }
-    const rest = { logger: pino({ enabled: false }), config: utf8('{}'), agent: 'a', releaseWaitMs: 1, onProgress: () => {} }
+    const rest = {
+      logger: pino({ enabled: false }),
+      config: utf8('{}'),
+      agent: 'a',
+      releaseWaitMs: 1,
+      room: wholeRoom,
+      onProgress: () => {},
+    }
     await expect(Job.begin(checked, { ...means, ...rest })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     expect(await readdir(folder)).toEqual([])
     expect(outbox.knows(scene.contract.jobId)).toBe(false)

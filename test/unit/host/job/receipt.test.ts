@@ -26,7 +26,7 @@ import { digestOf, gateway, log, submitterThumbprint, T0 } from '../../../suppor
 import { testBytes } from '../../../support/keys.ts'
 import { TestLog } from '../../../support/log.ts'
 import { MEASUREMENT, platform, sampleTrust } from '../../../support/receipt-builder.ts'
-import { FakeClock, FakeRunner, FakeTransfers } from '../fakes.ts'
+import { FakeClock, FakeRunner, FakeTransfers, wholeRoom } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene } from '../support.ts'
 
 /** What a gateway that accepts the evidence says of it. */
@@ -79,18 +79,29 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
     checkpoint,
     kemSuite: DEFAULT_HPKE_SUITE,
   }
-  const job = await Job.begin(await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', region: null, gpus: 0, memoryBytes: 2 ** 40 }), {
-    attester: simulatedAttester(sevSnpTee(platform), fromHex(MEASUREMENT)),
-    runner: new FakeRunner((inputs) => ({ outputs: { 'copy.csv': inputs.get('data.csv') ?? new Uint8Array() } })),
-    transfers,
-    outbox,
-    clock: new FakeClock(),
-    logger: pino({ enabled: false }),
-    config: utf8('{"v":1}'),
-    agent: 'sealgate/0.1.0',
-    releaseWaitMs: 1000,
-    onProgress: () => {},
-  })
+  const job = await Job.begin(
+    await checkOffer(offer, {
+      runner: 'wasm',
+      isolations: ['sealgate-wasm-v1'],
+      tee: 'sev-snp',
+      region: null,
+      gpus: 0,
+      memoryBytes: 2 ** 40,
+    }),
+    {
+      attester: simulatedAttester(sevSnpTee(platform), fromHex(MEASUREMENT)),
+      runner: new FakeRunner((inputs) => ({ outputs: { 'copy.csv': inputs.get('data.csv') ?? new Uint8Array() } })),
+      transfers,
+      outbox,
+      clock: new FakeClock(),
+      logger: pino({ enabled: false }),
+      config: utf8('{"v":1}'),
+      agent: 'sealgate/0.1.0',
+      releaseWaitMs: 1000,
+      room: wholeRoom,
+      onProgress: () => {},
+    },
+  )
   const binding = parseBinding(job.evidence.binding)
   const attested: Attested = {
     job: scene.job,

@@ -3,7 +3,14 @@ import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { connectEngine, type EngineInfo, engineError, missingFeatures, socketFrom } from '../../../../src/host/runner/docker-engine.ts'
+import {
+  connectEngine,
+  type EngineInfo,
+  engineError,
+  gvisorObstacle,
+  missingFeatures,
+  socketFrom,
+} from '../../../../src/host/runner/docker-engine.ts'
 import { createRunner } from '../../../../src/host/runner/index.ts'
 
 const GOOD: EngineInfo = {
@@ -16,6 +23,7 @@ const GOOD: EngineInfo = {
   PidsLimit: true,
   CpuCfsQuota: true,
   SecurityOptions: ['name=seccomp,profile=default'],
+  Runtimes: { runc: { path: 'runc' } },
 }
 
 const unavailable = (message: string) => expect.objectContaining({ code: 'ENGINE_UNAVAILABLE', message: expect.stringContaining(message) })
@@ -67,7 +75,8 @@ describe('connectEngine', () => {
     [{ PidsLimit: false }, 'a process limit'],
     [{ CpuCfsQuota: false }, 'a CPU limit'],
     [{ SecurityOptions: null }, 'seccomp'],
-    [{ SecurityOptions: ['name=seccomp,profile=unconfined'] }, 'seccomp'],
+    [{ SecurityOptions: ['name=apparmor'] }, 'seccomp'],
+    [{ Runtimes: { runsc: { path: '/usr/bin/runsc' } } }, 'the runtime runc'],
     [{ Architecture: 'aarch64' }, 'linux/amd64'],
     [{ OSType: 'windows' }, 'linux/amd64'],
   ] as [Partial<EngineInfo>, string][])('refuses one that would drop a limit: %j', async (change, message) => {
@@ -76,13 +85,43 @@ describe('connectEngine', () => {
   })
 
   it('takes nothing for granted that the engine does not say', () => {
-    expect(missingFeatures({} as EngineInfo)).toHaveLength(6)
+    expect(missingFeatures({} as EngineInfo)).toHaveLength(7)
     expect(missingFeatures(GOOD)).toEqual([])
   })
 
   it('says when nothing answers, or answers with an error', async () => {
     await expect(connectEngine(join(folder, 'none.sock'))).rejects.toEqual(unavailable('no container engine answers at'))
     await expect(connectEngine(await fakeEngine({ message: 'no' }, 500))).rejects.toEqual(unavailable('status 500'))
+  })
+})
+
+describe('gvisorObstacle', () => {
+  const withRunsc = (path: string, runtimeArgs?: readonly string[]): EngineInfo => ({
+    ...GOOD,
+    Runtimes: { ...GOOD.Runtimes, runsc: { path, ...(runtimeArgs === undefined ? {} : { runtimeArgs }) } },
+  })
+
+  it('takes gVisor as its vendor sets it up', () => {
+    expect(gvisorObstacle(withRunsc('/usr/bin/runsc'))).toBeNull()
+    expect(gvisorObstacle(withRunsc('runsc', ['--platform=ptrace', '--network=none']))).toBeNull()
+  })
+
+  it('does without where the engine has none, or something else of that name', () => {
+    expect(gvisorObstacle(GOOD)).toContain('no runtime runsc')
+    expect(gvisorObstacle(withRunsc('/usr/bin/runc'))).toContain('something else')
+    expect(gvisorObstacle(withRunsc(''))).toContain('something else')
+  })
+
+  it.each([
+    '--network=host',
+    '--debug',
+    '--debug-log=/var/log/',
+    '--strace',
+    '--log-packets',
+    '--fsgofer-host-uds',
+    '--TESTONLY-unsafe-nonroot',
+  ])('refuses %s, which opens the sandbox or writes down what happens in it', (argument) => {
+    expect(gvisorObstacle(withRunsc('/usr/bin/runsc', ['--platform=ptrace', argument]))).toContain(argument)
   })
 })
 

@@ -2,49 +2,52 @@ import { describe, expect, it } from 'vitest'
 import { checkRequest, exactly } from '../../../../src/host/runner/request.ts'
 import { requestOf, TABULAR } from '../../../support/run-request.ts'
 
+const DOCKER = { kind: 'docker', isolations: ['sealgate-container-v1', 'sealgate-gvisor-v1'] } as const
+const WASM = { kind: 'wasm', isolations: ['sealgate-wasm-v1'] } as const
+
 const { docker, wasm } = TABULAR.images
 const invalid = (at: string) => expect.objectContaining({ code: 'DOCUMENT_INVALID', at })
 
 describe('checkRequest', () => {
   it('takes what can be applied', () => {
-    checkRequest('docker', requestOf(docker, { argv: ['/in/a', 'é'], env: { A: '1' }, inputs: { a: Buffer.from('x') } }))
-    checkRequest('wasm', requestOf(wasm))
+    checkRequest(DOCKER, requestOf(docker, { argv: ['/in/a', 'é'], env: { A: '1' }, inputs: { a: Buffer.from('x') } }))
+    checkRequest(WASM, requestOf(wasm))
   })
 
   it("refuses another runner's image", () => {
-    expect(() => checkRequest('docker', requestOf(wasm))).toThrow(expect.objectContaining({ code: 'IMAGE_UNAVAILABLE' }))
+    expect(() => checkRequest(DOCKER, requestOf(wasm))).toThrow(expect.objectContaining({ code: 'IMAGE_UNAVAILABLE' }))
   })
 
   it.each(['timeMs', 'memoryBytes', 'outputBytes', 'pids', 'cpuMillis'] as const)(
     'refuses %s of zero, which an engine would take for no limit',
     (name) => {
       for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-        expect(() => checkRequest('docker', requestOf(docker, { limits: { [name]: value } }))).toThrow(invalid(`contract.limits.${name}`))
+        expect(() => checkRequest(DOCKER, requestOf(docker, { limits: { [name]: value } }))).toThrow(invalid(`contract.limits.${name}`))
       }
     },
   )
 
   it('refuses a time limit that no timer can hold, since it would fire at once', () => {
-    expect(() => checkRequest('wasm', requestOf(wasm, { limits: { timeMs: 2 ** 31 } }))).toThrow(invalid('contract.limits.timeMs'))
+    expect(() => checkRequest(WASM, requestOf(wasm, { limits: { timeMs: 2 ** 31 } }))).toThrow(invalid('contract.limits.timeMs'))
   })
 
   it.each(['../a', 'a/b', '', '.hidden', 'a b'])('refuses an input named %j', (name) => {
-    expect(() => checkRequest('docker', requestOf(docker, { inputs: { [name]: Buffer.from('x') } }))).toThrow(invalid('contract.inputs'))
+    expect(() => checkRequest(DOCKER, requestOf(docker, { inputs: { [name]: Buffer.from('x') } }))).toThrow(invalid('contract.inputs'))
   })
 
   it('refuses two inputs of one name, and sizes that are none', () => {
     const input = { name: 'a', size: 1, read: () => [] }
     for (const inputs of [[input, input], [{ ...input, size: -1 }], [{ ...input, size: 0.5 }]]) {
-      expect(() => checkRequest('docker', { ...requestOf(docker), inputs })).toThrow(invalid('contract.inputs'))
+      expect(() => checkRequest(DOCKER, { ...requestOf(docker), inputs })).toThrow(invalid('contract.inputs'))
     }
   })
 
   it('refuses arguments and variables that end early, and job ids that could be paths', () => {
-    expect(() => checkRequest('docker', requestOf(docker, { argv: ['a\0b'] }))).toThrow(invalid('contract.argv'))
-    expect(() => checkRequest('docker', requestOf(docker, { env: { A: 'a\0B=1' } }))).toThrow(invalid('contract.argv'))
-    expect(() => checkRequest('docker', requestOf(docker, { argv: ['\ud800'] }))).toThrow(invalid('contract.argv'))
+    expect(() => checkRequest(DOCKER, requestOf(docker, { argv: ['a\0b'] }))).toThrow(invalid('contract.argv'))
+    expect(() => checkRequest(DOCKER, requestOf(docker, { env: { A: 'a\0B=1' } }))).toThrow(invalid('contract.argv'))
+    expect(() => checkRequest(DOCKER, requestOf(docker, { argv: ['\ud800'] }))).toThrow(invalid('contract.argv'))
     for (const jobId of ['', '../x', 'a/b'])
-      expect(() => checkRequest('docker', requestOf(docker, { jobId }))).toThrow(invalid('contract.jobId'))
+      expect(() => checkRequest(DOCKER, requestOf(docker, { jobId }))).toThrow(invalid('contract.jobId'))
   })
 })
 

@@ -139,6 +139,14 @@ describe('demands of policies', async () => {
     expect(bad(policiesAllow({ ...good, log: ours }))).toEqual([])
   })
 
+  it('allow a stronger isolation than they ask for', () => {
+    const inGvisor = { ...contract, isolation: 'sealgate-gvisor-v1' as const, image: { ...contract.image, runner: 'docker' as const } }
+    for (const isolation of ['wasm-process', 'container', 'gvisor'] as const) {
+      const policy = samplePolicy({ minimumGrades: { ...samplePolicy().minimumGrades, isolation } })
+      expect(bad(policiesAllow({ ...good, contract: inGvisor, policies: [policy] }))).toEqual([])
+    }
+  })
+
   it.each([
     ['no policy at all', { policies: [] }, ['policy.present']],
     ['a runner that is not listed', { policies: [samplePolicy({ runners: ['docker'] })] }, ['policy.runner']],
@@ -147,6 +155,19 @@ describe('demands of policies', async () => {
       'an isolation profile of another runner',
       { contract: { ...contract, isolation: 'sealgate-container-v1' as const } },
       ['policy.isolation'],
+    ],
+    [
+      'a weaker isolation than the policy asks for',
+      { policies: [samplePolicy({ minimumGrades: { ...samplePolicy().minimumGrades, isolation: 'container' as const } })] },
+      ['policy.isolation-grade'],
+    ],
+    [
+      'a container where a policy asks for gVisor',
+      {
+        contract: { ...contract, isolation: 'sealgate-container-v1' as const, image: { ...contract.image, runner: 'docker' as const } },
+        policies: [samplePolicy(), samplePolicy({ minimumGrades: { ...samplePolicy().minimumGrades, isolation: 'gvisor' as const } })],
+      },
+      ['policy.isolation-grade'],
     ],
     [
       'an enclave key of another suite',

@@ -60,6 +60,11 @@ describe('a release against the rules of the owner is rejected:', () => {
     ['runner that the policy does not allow', { policy: { runners: ['docker'] } }, ['policy.runner']],
     ['suite that the policy does not allow', { policy: { suites: ['DHKEM-P384,HKDF-SHA384,AES-256-GCM'] } }, ['policy.suite']],
     [
+      'isolation weaker than the policy asks for',
+      { policy: { minimumGrades: { ...samplePolicy().minimumGrades, isolation: 'gvisor' } } },
+      ['policy.isolation-grade'],
+    ],
+    [
       'isolation profile of another runner',
       { contract: { isolation: 'sealgate-container-v1' } },
       ['signature.isolation', 'policy.isolation'],
