@@ -29,12 +29,17 @@ export function register(program: Command): void {
     .command('run')
     .description('run an image on sealed data: checks evidence and log, releases the key, checks the receipt, opens the results')
     .requiredOption('--image <image>', 'a shipped name, or RUNNER:sha256:DIGEST')
-    .requiredOption('--input <name=dataset>', 'dataset and its file name under /in; may be repeated', collectPairs, [])
+    .requiredOption(
+      '--input <name=dataset>',
+      'dataset, yours or one that a grant lets you use, and its file name under /in; may be repeated',
+      collectPairs,
+      [],
+    )
     .requiredOption('--purpose <iri>', 'what for; must be allowed by data and grant')
     .addOption(
       new Option('--runner <runner>', 'auto: a container where a host has an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
-    .option('--grant <id>', 'grant to use (default: one of yours that fits); may be repeated', collect, [])
+    .option('--grant <id>', 'grant to use (default: of each owner one that fits); may be repeated', collect, [])
     .option('--argv <json>', 'arguments of the program: a JSON array of strings')
     .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
     .option('--time <duration>', 'time limit', parseDuration, 60)

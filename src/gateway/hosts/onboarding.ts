@@ -57,7 +57,7 @@ export async function onboard(means: OnboardingMeans, caller: Caller, bundle: Ev
   }
   const opening = await signResult(means, caller, bundle, appraised, expires)
   const salt = new Uint8Array(randomBytes(32))
-  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: null, deadline: null } as const
+  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: [], deadline: null } as const
   // Durable when it returns: the log entry and the record, together. A crash before costs a new challenge.
   await means.log.append({
     leaf,

@@ -4,6 +4,16 @@ export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rule
 export { type Leniency, leniencyOf } from './leniency.ts'
 export { type AppraisedClaims, appraisePolicy } from './policy.ts'
 export {
+  inputReleaserChecks,
+  type Releaser,
+  releaserOf,
+  releaserText,
+  type Share,
+  shareOf,
+  sharesOf,
+  wholeChecks,
+} from './releasers.ts'
+export {
   checkpointAgeChecks,
   contractTimeChecks,
   grantTimeChecks,

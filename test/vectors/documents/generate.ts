@@ -11,6 +11,7 @@ import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
 import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
 import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
+import { encodeKeyProof, KEY_PROOF_TYP } from '../../../src/verify/documents/key-proof.ts'
 import { thumbprint } from '../../../src/verify/documents/keys.ts'
 import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
@@ -74,7 +75,14 @@ export async function generate(): Promise<readonly Vector[]> {
   const receipt = await buildReceipt({ report: recordedReport })
   const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
   const mlDsaReceipt = await buildReceipt({ report: recordedReport, mlDsa: gatewayMlDsa })
-  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt, mlDsaReceipt)), await deviceVector(receipt)]
+  return [
+    ...keys,
+    ...documents,
+    ...logs,
+    ...(await receiptVectors(receipt, mlDsaReceipt)),
+    await deviceVector(receipt),
+    await keyProofVector(),
+  ]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
@@ -128,6 +136,11 @@ async function signed(id: string, page: string, payload: Uint8Array, typ: string
 
 async function plain(id: string, page: string, payload: Uint8Array): Promise<Vector> {
   return { id, page, expect: { digest: await digestOf(payload) }, files: { 'payload.golden.json': payload } }
+}
+
+function keyProofVector(): Promise<Vector> {
+  const proof = encodeKeyProof({ v: 1, tls: toBase64Url(testBytes('tls key', 32)) })
+  return signed('031-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
 }
 
 async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
@@ -202,7 +215,7 @@ async function logVectors(): Promise<readonly Vector[]> {
     type: 'release',
     commitment: await commitmentOf(salt, opening),
     tags: [await useSlotTag(useKey, 0)],
-    ends: null,
+    ends: [],
     deadline: '2026-05-28T21:00:00Z',
   })
   const hash = await leafHash(leaf)
