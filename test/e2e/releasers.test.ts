@@ -109,8 +109,6 @@ describe('a submitter who owns nothing, with the data of two owners', () => {
   })
 
   it('several jobs at once use a slot each', async () => {
-    const client = await Client.connect(folder('carol'))
-    client.close()
     const ended = await Promise.all([1, 2].map((n) => run(job('--receipt', `many-${n}.json`, '--json'), { timeoutMs: 90_000 })))
     expect(ended.map((e) => e.exitCode)).toEqual([0, 0])
   }, 150_000)

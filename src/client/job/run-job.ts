@@ -7,6 +7,7 @@ import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
 import { type CheckedGrant, digestOf } from '../grants.ts'
 import { isFinal, type JobView } from '../job-view.ts'
+import type { KeptDataset } from '../keyring.ts'
 import type { LogMemory } from '../log-memory.ts'
 import type { Owner } from '../owner.ts'
 import { untilWitnessed } from '../patience.ts'
@@ -76,10 +77,14 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
   const nowSeconds = (): number => unixSeconds(request.now())
   const options = signal === undefined ? {} : { signal }
   const keys = ownerKeys(owner)
-  await client.proveKey(owner.submitKey, options)
-  await client.proveKey(keys.intentKey, options)
+  const kept = new Map((await owner.keyring.datasets()).map((dataset) => [dataset.digest, dataset]))
+  if (request.inputs.some(({ dataset }) => !kept.has(dataset))) {
+    // Only whom a grant names is shown it, and what the data of others is.
+    await client.proveKey(owner.submitKey, options)
+    await client.proveKey(keys.intentKey, options)
+  }
   const named = request.grants.length === 0 ? null : await namedGrants(client, owner, trust.owners, request.grants)
-  const datasets = await Promise.all(request.inputs.map(({ dataset }) => describeDataset(client, owner, dataset)))
+  const datasets = await Promise.all(request.inputs.map(({ dataset }) => describeDataset(client, kept.get(dataset), dataset)))
   const inputs = request.inputs.map(({ name }, i) => ({ name, dataset: datasets[i] as Described }))
   const need = {
     datasets: new Map(datasets.map((d) => [d.digest, d.header.owner])),
@@ -135,26 +140,16 @@ interface Described {
 }
 
 /** One's own from the keyring, where nothing comes from the gateway; others' from the gateway, as far as their digest goes. */
-async function describeDataset(client: Client, owner: Owner, digest: string): Promise<Described> {
-  const kept = await unlessMissing(owner.keyring.dataset(digest))
-  if (kept !== null) return { digest, root: kept.root, header: parseDatasetHeader(kept.header) }
-  const blob = await unlessMissing(client.getBlob(digest))
-  if (blob === null)
+async function describeDataset(client: Client, kept: KeptDataset | undefined, digest: string): Promise<Described> {
+  if (kept !== undefined) return { digest, root: kept.root, header: parseDatasetHeader(kept.header) }
+  const { header, root } = await client.getBlob(digest).catch((error: unknown) => {
+    if (!(error instanceof AttestError) || error.code !== 'NOT_FOUND') throw error
     throw new AttestError('GRANT_DENIED', `dataset ${digest} is not yours, and no valid grant names you for it`, { at: 'inputs' })
-  const { header, root } = blob
+  })
   if ((await digestOf(header)) !== digest) {
     throw new AttestError('HEADER_INVALID', 'the gateway answered with another dataset', { at: 'header' })
   }
   return { digest, root, header: parseDatasetHeader(header) }
-}
-
-async function unlessMissing<T>(found: Promise<T>): Promise<T | null> {
-  try {
-    return await found
-  } catch (error) {
-    if (error instanceof AttestError && error.code === 'NOT_FOUND') return null
-    throw error
-  }
 }
 
 function termsOf(signed: SignedContract, owner: Owner, grants: readonly CheckedGrant[], datasets: readonly Described[]): JobTerms {

@@ -1,8 +1,8 @@
 import { bundleToWire, bytesOf, entryToWire, type JobServiceDefinition, verdictToWire } from '../../rpc/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { evidenceOf, findJob, type Jobs, type PlacementReason, requireVisible, viewJob, visibleJobIds } from '../jobs/index.ts'
-import { type CallContext, type Methods, serverStream, unary } from '../server/methods.ts'
 import type { Parties } from '../parties/parties.ts'
+import { type CallContext, type Methods, serverStream, unary } from '../server/methods.ts'
 import type { Database } from '../store/open-store.ts'
 import { jobToWire } from './wire.ts'
 

@@ -304,7 +304,6 @@ describe('admission of a release by several', () => {
     } = {},
   ): Promise<Two> {
     const secondThumbprint = await thumbprint(publicOf(second.jwk))
-    const brokerThumbprint = await thumbprint(publicOf(broker.jwk))
     const [a, b] = [
       await makeScene(changes.first),
       await makeScene({ owner: secondThumbprint, grantSigner: second.jwk, plaintext: testBytes('second rows', 400), ...changes.second }),
@@ -330,7 +329,6 @@ describe('admission of a release by several', () => {
       ...(changes.brokered === true ? { intent: { mode: 'brokered' } } : {}),
       ...changes.part,
     })
-    expect(brokerThumbprint).not.toBe(secondThumbprint)
     const grants = [[a.grantDigest, a.grant] as const, [b.grantDigest, b.grant] as const].sort(([x], [y]) => (x < y ? -1 : 1))
     const texts = new Map([
       [a.contract.policies[0] ?? '', a.policy],
@@ -397,11 +395,6 @@ describe('admission of a release by several', () => {
   })
 
   it('rejects an intent that takes the dataset of the other owner along', async () => {
-    const datasets = async (): Promise<string[]> => {
-      const { attested } = await two()
-      return attested.contract.inputs.map((i) => i.header)
-    }
-    expect((await datasets()).length).toBe(2)
     const it = await two()
     const all = it.attested.contract.inputs.map((i) => i.header)
     const of = { ...it.scenes[0], contract: { ...it.attested.contract, inputs: it.scenes[0].contract.inputs } }
