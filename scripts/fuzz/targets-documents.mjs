@@ -38,6 +38,7 @@ export const documentTargets = [
   ),
   document('binding', 'verify/documents/binding.js', 'Binding', payload('016-binding')),
   document('intent', 'verify/documents/intent.js', 'Intent', payload('017-release-intent')),
+  document('key-proof', 'verify/documents/key-proof.js', 'KeyProof', payload('035-key-proof')),
   document('leaf', 'verify/documents/leaf.js', 'Leaf', () => goldens('leaf.golden.json')),
   document('statement', 'verify/documents/statement.js', 'Statement', payload('026-statement')),
   document('trust-file', 'verify/documents/trust.js', 'TrustFile', () => goldens('trust.golden.json')),

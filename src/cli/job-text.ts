@@ -12,7 +12,7 @@ export function jobLines(job: JobView): readonly string[] {
 /** What a verified receipt says, for people. */
 export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pick<Output, 'paint'>): readonly string[] {
   const { predicate } = statement
-  const { outcome, isolation, usage, release, ear } = predicate
+  const { outcome, isolation, usage, releases, ear } = predicate
   const words = outcome.kind === 'succeeded' ? paint.good('succeeded') : paint.bad(outcome.kind)
   const code = outcome.code === null ? '' : ` (${outcome.code})`
   return [
@@ -25,7 +25,7 @@ export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pic
           `  runner       ${isolation.runner}, ${isolation.grade}${isolation.grade === 'wasm-process' ? ' (weaker isolation than a container)' : ''}`,
         ]),
     ...(usage === null ? [] : [`  usage        ${usage.wallMs} ms, ${usage.bytesIn} bytes in, ${usage.bytesOut} bytes out`]),
-    ...(release === null ? [] : [`  key release  log entry ${release.index}, before the key was sealed`]),
+    ...releases.map(({ index }) => `  key release  log entry ${index}, before the key was sealed`),
     `  receipt      log entry ${file.log.ending.index}`,
     `  keys gone    ${predicate.keysDestroyed.join(', ') || 'none existed'}`,
   ]

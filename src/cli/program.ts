@@ -15,6 +15,7 @@ import { register as registerKeys } from './commands/keys.ts'
 import { register as registerLog } from './commands/log.ts'
 import { register as registerPolicy } from './commands/policy.ts'
 import { register as registerReceipt } from './commands/receipt.ts'
+import { register as registerRelease } from './commands/release.ts'
 import { register as registerRun } from './commands/run.ts'
 import { register as registerTrust } from './commands/trust.ts'
 import { register as registerVerify } from './commands/verify.ts'
@@ -37,6 +38,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerPolicy,
   registerGrant,
   registerRun,
+  registerRelease,
   registerJob,
   registerReceipt,
   registerLog,

@@ -75,10 +75,16 @@ function jobLines(s: ReceiptSummary, { paint }: Pick<Output, 'paint'>): readonly
     ...(s.simulated ? [paint.warn('  evidence     SIMULATED: no hardware protected anything')] : []),
     ...(s.tee === null ? [] : [`  enclave      ${s.tee}, measurement ${s.measurement ?? 'none'}`]),
     ...(s.isolation === null ? [] : [`  isolation    ${s.isolation.runner}, ${s.isolation.grade}`]),
-    ...(s.releasedAt === null ? [] : [`  key release  ${s.releasedAt} by the log`]),
+    ...s.releases.flatMap(releaseLines),
     ...mlDsaLine(s, paint),
     ...(s.endedAt === null ? [] : [`  ended        ${s.endedAt} by the log`]),
     ...(s.log === null ? [] : [`  log          ${s.log.origin}, witnesses ${s.log.witnesses}`]),
     ...(s.results === null ? [] : [`  results      sha256 ${s.results}`]),
   ]
+}
+
+/** When a key was released, by whom, and of what. */
+function releaseLines({ mode, releaser, datasets, index, at }: ReceiptSummary['releases'][number]): readonly string[] {
+  const who = mode === 'direct' ? `owner ${releaser}` : `key broker ${releaser}`
+  return [`  key release  ${at ?? 'not proven'} by the log, entry ${index}`, `               by ${who}, of ${datasets.join(', ')}`]
 }

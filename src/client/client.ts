@@ -1,3 +1,4 @@
+import { createHash, X509Certificate } from 'node:crypto'
 import type { MethodDefinition } from '@grpc/grpc-js'
 import {
   bundleFromWire,
@@ -12,6 +13,7 @@ import {
   JobService,
   LogService,
   ReceiptService,
+  ReleaseService,
   type sealgate,
   type TlsIdentity,
   type TransferOptions,
@@ -21,13 +23,16 @@ import {
   verdictFromWire,
   type WireVerdict,
 } from '../rpc/index.ts'
+import { issueFlattenedJws, type SigningPrivateKey } from '../seal/index.ts'
 import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import type { EvidenceBundle } from '../verify/documents/evidence-bundle.ts'
+import { encodeKeyProof, KEY_PROOF_TYP } from '../verify/documents/key-proof.ts'
 import { AttestError } from '../verify/errors.ts'
 import type { LoggedEntry } from '../verify/tlog/index.ts'
 import { loadIdentity } from './folder.ts'
-import { isFinal, type JobView, jobFromWire } from './job-view.ts'
+import { isFinal, type JobStateName, type JobView, jobFromWire, stateName } from './job-view.ts'
 import { checkGoing, Patience, rest } from './patience.ts'
+import type { RemoteTerms } from './release/terms.ts'
 
 /** A sealed file at the gateway. */
 export interface RemoteBlob {
@@ -75,6 +80,8 @@ export interface RemoteEvidence {
   readonly verdict: WireVerdict
   /** The checkpoint that went into the nonce. */
   readonly checkpoint: string
+  /** Of all releasers, in the order of the job's grants, as the gateway has them. */
+  readonly ownerNonces: readonly Uint8Array[]
   /** Certificates and CRLs (DER) and Intel's documents that the gateway used: collateral, never anchors. */
   readonly endorsements: readonly Uint8Array[]
 }
@@ -163,6 +170,11 @@ export class Client {
     const request = { orderJws, policy: policy ?? new Uint8Array() }
     const { logIndex, waitingJobs } = await this.#call(DatasetService.eraseDataset, request, options)
     return { logIndex: logIndex == null ? null : toNumber(logIndex), waitingJobs }
+  }
+
+  /** What a sealed file is, without its bytes: one's own, or one that a grant lets this identity use. */
+  async getBlob(blobId: string, options: CallOptions = {}): Promise<RemoteBlob> {
+    return blobFromWire((await this.#call(DatasetService.getBlob, { blobId }, options)).blob)
   }
 
   download(blobId: string, sizeBytes: number, options: TransferOptions = {}): AsyncGenerator<Uint8Array> {
@@ -264,6 +276,7 @@ export class Client {
       bundle: bundleFromWire(answer.evidence),
       verdict: verdictFromWire(answer.verdict),
       checkpoint: answer.checkpoint,
+      ownerNonces: answer.ownerNonces.map(bytesOf),
       endorsements: answer.endorsements.map(bytesOf),
     }
   }
@@ -283,6 +296,39 @@ export class Client {
   async results(jobId: string, options: CallOptions = {}): Promise<{ readonly blobId: string; readonly sizeBytes: number } | null> {
     const { blobId, sizeBytes } = await this.#call(JobService.getResults, { jobId }, options)
     return blobId === '' ? null : { blobId, sizeBytes: toNumber(sizeBytes) }
+  }
+
+  // Releases
+
+  /**
+   * Shows the gateway that this identity holds a signing key, so that it is whom grants name by that key: as owner, as
+   * submitter, or as who releases.
+   */
+  async proveKey(key: SigningPrivateKey, options: CallOptions = {}): Promise<void> {
+    const proof = encodeKeyProof({ v: 1, tls: tlsKeyDigest(this.#channel.identity) })
+    await this.#call(GrantService.proveKey, { jws: await issueFlattenedJws(proof, KEY_PROOF_TYP, key) }, options)
+  }
+
+  /** Jobs, not released yet, of which a proven key of this identity is a releaser. */
+  async listReleases(options: CallOptions = {}): Promise<readonly { readonly jobId: string; readonly state: JobStateName }[]> {
+    const { releases } = await this.#call(ReleaseService.listReleases, {}, options)
+    return releases.map(({ jobId, state }) => ({ jobId: jobId ?? '', state: stateName(state) }))
+  }
+
+  async releaseTerms(jobId: string, options: CallOptions = {}): Promise<RemoteTerms> {
+    const answer = await this.#call(ReleaseService.getReleaseTerms, { jobId }, options)
+    return {
+      contract: bytesOf(answer.contractJws),
+      grants: answer.grantsJws.map(bytesOf),
+      policies: answer.policies.map(bytesOf),
+      headers: answer.headers.map(bytesOf),
+    }
+  }
+
+  /** @param nonces - 32 fresh bytes by grant digest, for the grants that this identity releases under. */
+  async joinJob(jobId: string, nonces: ReadonlyMap<string, Uint8Array>, options: CallOptions = {}): Promise<JobView> {
+    const grants = [...nonces].map(([grantId, nonce]) => ({ grantId, nonce }))
+    return jobFromWire((await this.#call(ReleaseService.joinJob, { jobId, grants }, options)).job)
   }
 
   // Receipts
@@ -332,6 +378,12 @@ export class Client {
   #endpoint(): { readonly address: GatewayChannel['address']; readonly identity: TlsIdentity } {
     return { address: this.#channel.address, identity: this.#channel.identity }
   }
+}
+
+/** SHA-256 of the SubjectPublicKeyInfo of an identity's TLS key, base64url. */
+function tlsKeyDigest({ cert }: TlsIdentity): string {
+  const spki = new X509Certificate(cert).publicKey.export({ type: 'spki', format: 'der' })
+  return toBase64Url(createHash('sha256').update(spki).digest())
 }
 
 function blobFromWire(wire: sealgate.v1.IBlob | null | undefined): RemoteBlob {

@@ -2,16 +2,27 @@ import { crypto } from '#crypto'
 import { issueFlattenedJws, Secret } from '../seal/index.ts'
 import { instantOf } from '../verify/appraise/index.ts'
 import { toBase64Url } from '../verify/bytes/bytes.ts'
-import { encodeGrant, encodeRevocation, GRANT_TYP, type Grant, parseGrant, REVOCATION_TYP } from '../verify/documents/grant.ts'
+import {
+  encodeGrant,
+  encodeRevocation,
+  GRANT_TYP,
+  type Grant,
+  type GrantRelease,
+  parseGrant,
+  REVOCATION_TYP,
+} from '../verify/documents/grant.ts'
 import { parsePolicy } from '../verify/documents/policy.ts'
 import { useKeyCommitment } from '../verify/documents/use-slot.ts'
 import { AttestError } from '../verify/errors.ts'
 import { verifyFlattenedJws } from '../verify/formats/jws.ts'
 import type { Client, RemoteGrant } from './client.ts'
 import { type Owner, random } from './owner.ts'
+import type { ReleaserKeys } from './releaser-keys.ts'
 
 /** What an owner decides about a grant; the rest follows from the owner's keys. */
 export type GrantTerms = Pick<Grant, 'datasets' | 'images' | 'argv' | 'env' | 'purposes' | 'uses' | 'jurisdictions' | 'agreement'> & {
+  /** Default `direct`. */
+  readonly release?: GrantRelease
   /** Thumbprints; the owner's own submit key where empty. */
   readonly submitters: readonly string[]
   /** Digests of HPKE keys; the owner's own recipient key where empty. */
@@ -53,7 +64,7 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
       useKeyCommitment: await useKeyCommitment(useKey.expose()),
       notBefore: instantOf(now - SKEW_SECONDS),
       expires: instantOf(now + terms.validForSeconds),
-      release: 'direct',
+      release: terms.release ?? 'direct',
       jurisdictions: sorted(terms.jurisdictions),
       agreement: terms.agreement,
     }
@@ -69,10 +80,12 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
   }
 }
 
-/** A grant of this owner with the policy that it names, both checked. */
-export interface OwnGrant {
+/** A grant with the policy that it names, both checked. */
+export interface CheckedGrant {
   readonly grantId: string
   readonly grant: Grant
+  /** Thumbprint of the owner. */
+  readonly signer: string
   readonly jws: Uint8Array
   readonly policy: Uint8Array
   /** Taken back: here, or so says the gateway. */
@@ -80,20 +93,30 @@ export interface OwnGrant {
 }
 
 /**
- * Checks a grant that the gateway keeps for this owner: signed by the owner, under this id, with the policy that it names.
- * @throws AttestError `SIGNATURE_INVALID`, `GRANT_DENIED` for somebody else's, `DOCUMENT_INVALID`.
+ * Checks a grant that the gateway keeps: signed, under this id, with the policy that it names. Whether its signer owns the
+ * data is for the grant rules.
+ * @throws AttestError `SIGNATURE_INVALID`, `DOCUMENT_INVALID`.
  */
-export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<OwnGrant> {
+export async function checkGrant(remote: RemoteGrant): Promise<CheckedGrant> {
   const { payload, digest, signers } = await verifyFlattenedJws(remote.jws, GRANT_TYP, 'grant')
   if (digest !== remote.grantId) throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another grant', { at: 'grant' })
-  if (signers[0]?.thumbprint !== owner.grantThumbprint) throw new AttestError('GRANT_DENIED', `grant ${digest} was signed by another owner`)
   const grant = parseGrant(payload)
   if ((await digestOf(remote.policy)) !== grant.policy) {
     throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another policy than the grant names', { at: 'grant.policy' })
   }
+  return { grantId: digest, grant, signer: signers[0]?.thumbprint ?? '', jws: remote.jws, policy: remote.policy, revoked: remote.revoked }
+}
+
+/**
+ * As {@link checkGrant}, for a grant of this owner.
+ * @throws AttestError also `GRANT_DENIED` for somebody else's.
+ */
+export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<CheckedGrant> {
+  const checked = await checkGrant(remote)
+  if (checked.signer !== owner.grantThumbprint)
+    throw new AttestError('GRANT_DENIED', `grant ${checked.grantId} was signed by another owner`)
   // A gateway may hide a revocation; what was taken back here needs nobody's word.
-  const revoked = remote.revoked || (await owner.keyring.isRevoked(digest))
-  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked }
+  return { ...checked, revoked: checked.revoked || (await owner.keyring.isRevoked(checked.grantId)) }
 }
 
 /**
@@ -111,12 +134,12 @@ export async function revokeGrant(owner: Owner, grantId: string, stopJobs: boole
 }
 
 /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here. */
-export async function refuseRevoked(owner: Owner, grantIds: readonly string[]): Promise<void> {
-  for (const grantId of grantIds) if (await owner.keyring.isRevoked(grantId)) throw revokedError(grantId)
+export async function refuseRevoked(keys: Pick<ReleaserKeys, 'isRevoked'>, grantIds: readonly string[]): Promise<void> {
+  for (const grantId of grantIds) if (await keys.isRevoked(grantId)) throw revokedError(grantId)
 }
 
 export function revokedError(grantId: string): AttestError {
-  return new AttestError('GRANT_DENIED', `you have revoked grant ${grantId}`, { at: 'grants' })
+  return new AttestError('GRANT_DENIED', `grant ${grantId} was revoked`, { at: 'grants' })
 }
 
 /** base64url SHA-256. */

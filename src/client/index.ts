@@ -34,8 +34,7 @@ export {
   loadTrustFile,
   MAX_FILE_SIZE,
 } from './folder.ts'
-export { checkOwnGrant, digestOf, type GrantTerms, type IssuedGrant, issueGrant, type OwnGrant, revokeGrant } from './grants.ts'
-export { checkEvidence, describeFailures, type EvidenceQuestion, type TrustedEnclave } from './job/check-evidence.ts'
+export { type CheckedGrant, checkOwnGrant, digestOf, type GrantTerms, type IssuedGrant, issueGrant, revokeGrant } from './grants.ts'
 export { DEFAULT_LIMITS } from './job/contract.ts'
 export { type CheckedReceipt, checkReceipt, type ReceiptExpectation } from './job/receipt.ts'
 export { fetchResults, type OpenedResults } from './job/results.ts'
@@ -49,3 +48,9 @@ export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-sourc
 export { OwnReleases } from './own-releases.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
+export { checkEvidence, describeFailures, type EvidenceQuestion, type TrustedEnclave } from './release/check-evidence.ts'
+export type { LoggedIntent } from './release/release.ts'
+export { type ReleaseDecision, type ReleaseLoopOptions, watchReleases } from './release/release-loop.ts'
+export type { ReleaseEvent, ReleaserMeans } from './release/release-shares.ts'
+export { Slots } from './release/slots.ts'
+export { ownerKeys, type ReleaserKeys } from './releaser-keys.ts'

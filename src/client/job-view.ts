@@ -6,6 +6,7 @@ const { JobState } = sealgate.v1
 
 /** State of a job, as the gateway tells it. */
 export type JobStateName =
+  | 'awaiting-releasers'
   | 'created'
   | 'placed'
   | 'attested'
@@ -19,6 +20,7 @@ export type JobStateName =
   | 'cancelled'
 
 const NAMES: ReadonlyMap<unknown, JobStateName> = new Map<unknown, JobStateName>([
+  [JobState.JOB_STATE_AWAITING_RELEASERS, 'awaiting-releasers'],
   [JobState.JOB_STATE_CREATED, 'created'],
   [JobState.JOB_STATE_PLACED, 'placed'],
   [JobState.JOB_STATE_ATTESTED, 'attested'],
@@ -72,7 +74,7 @@ export function jobFromWire(wire: sealgate.v1.IJob | null | undefined): JobView 
   }
 }
 
-function stateName(value: unknown): JobStateName {
+export function stateName(value: unknown): JobStateName {
   const name = NAMES.get(value)
   if (name === undefined) throw new AttestError('DOCUMENT_INVALID', `unknown job state ${String(value)}`, { at: 'job.state' })
   return name

@@ -46,7 +46,8 @@ export class LogAudit {
       if (first === undefined) this.#tags.set(tag, index)
       else findings.push({ kind: 'double-use', index, first, tag })
     }
-    if (leaf.ends !== null && !this.#open.delete(leaf.ends)) findings.push({ kind: 'stray-ending', index })
+    const strays = leaf.ends.filter((release) => !this.#open.delete(release))
+    if (strays.length > 0) findings.push({ kind: 'stray-ending', index })
     if (leaf.type === 'release' && leaf.deadline !== null) this.#open.set(hash, { index, deadline: leaf.deadline })
     return findings
   }

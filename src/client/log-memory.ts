@@ -45,6 +45,8 @@ const schema: z.ZodType<MemoryFile> = z.strictObject({
  */
 export class LogMemory {
   readonly #path: string
+  /** One checkpoint after the other: several jobs of one process share the file. */
+  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(folder: string) {
     this.#path = join(folder, FILES.logMemory)
@@ -55,7 +57,13 @@ export class LogMemory {
    * @param age - `current`: it claims to be the newest, so an older one than seen is refused. `any`: it may be older.
    * @throws AttestError `LOG_CHECKPOINT_INVALID`, `LOG_PROOF_INVALID` for a split view or a rollback.
    */
-  async accept(log: KnownLog, note: string, age: 'current' | 'any', proofs: ConsistencySource): Promise<WitnessedCheckpoint> {
+  accept(log: KnownLog, note: string, age: 'current' | 'any', proofs: ConsistencySource): Promise<WitnessedCheckpoint> {
+    const accepted = this.#turn.then(() => this.#accept(log, note, age, proofs))
+    this.#turn = accepted.catch(() => undefined)
+    return accepted
+  }
+
+  async #accept(log: KnownLog, note: string, age: 'current' | 'any', proofs: ConsistencySource): Promise<WitnessedCheckpoint> {
     const next = await verify(log, note)
     const file = await this.#load()
     const entry = file.logs.find((l) => l.origin === log.origin && l.key === log.key)

@@ -14,6 +14,7 @@ import {
   LogService,
   parseAddress,
   ReceiptService,
+  ReleaseService,
 } from '../rpc/index.ts'
 import { fromBase64Url } from '../verify/bytes/bytes.ts'
 import { Appraiser } from './appraiser.ts'
@@ -30,6 +31,7 @@ import { Grants } from './grants/grants.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
 import { checkpointSigner, type PublicListener, type PublicLog, servePublicLog, TransparencyLog } from './log/index.ts'
+import { Parties } from './parties/parties.ts'
 import { createGrpcServer, type Listener, listen } from './server/listener.ts'
 import { addService, Calls } from './server/methods.ts'
 import { attestationService } from './services/attestation.ts'
@@ -39,6 +41,7 @@ import { hostService } from './services/hosts.ts'
 import { jobService } from './services/jobs.ts'
 import { logService } from './services/log.ts'
 import { receiptService } from './services/receipts.ts'
+import { releaseService } from './services/releases.ts'
 import { openStore, type Store, type StoreOptions } from './store/open-store.ts'
 import { openWitnessing } from './witnessing/open-witnessing.ts'
 
@@ -108,8 +111,9 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const receiptKeys = { signing: keys.signing, mlDsa: keys.mlDsa === null ? null : await gatewayMlDsaSigner(keys.mlDsa) }
   const events = new Events(db, log, witnessed, receiptKeys, gateway)
   const grants = new Grants(db, events, clock)
+  const parties = new Parties(db, clock)
   const endings = new Endings(log, witnessed, receiptKeys, clock, gateway)
-  const access = new BlobAccess(db, grants)
+  const access = new BlobAccess(db, grants, clock)
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
   const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, events, uploads, clock, limits, logger })
   await uploads.sweep()
@@ -127,9 +131,10 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const calls = new Calls(logger)
   addService(grpc, AttestationService, attestationService(appraiser, ofHosts), calls)
   addService(grpc, DatasetService, datasetService({ db, uploads, access, erasures: jobs.erasures }), calls)
-  addService(grpc, GrantService, grantService(grants, jobs.revocations), calls)
+  addService(grpc, GrantService, grantService(grants, jobs.revocations, parties), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
-  addService(grpc, JobService, jobService(db, jobs), calls)
+  addService(grpc, JobService, jobService(db, jobs, parties), calls)
+  addService(grpc, ReleaseService, releaseService(db, grants, jobs, parties), calls)
   addService(grpc, LogService, logService(log, witnessed), calls)
   addService(grpc, ReceiptService, receiptService({ db, grants, log: witnessed, events }), calls)
   const health = addHealth(grpc)

@@ -85,7 +85,7 @@ const hosts = Array.from(
       const { size: treeSize, time } = await verifyCheckpoint(entry.checkpoint, log)
       const release = { leafHash: toBase64Url(await leafHash(entry.leaf)), index: entry.index, treeSize, time }
       const timing = { notBefore: time, notAfter: time + 10 }
-      return scenario.statement(evidence, entry, ear, null, { release, timing })
+      return scenario.statement(evidence, entry, ear, null, { releases: [release], timing })
     }),
 )
 

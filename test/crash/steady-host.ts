@@ -81,7 +81,7 @@ export class SteadyHost {
     const jobId = release.jobId ?? ''
     const heard = this.jobs.get(jobId)
     if (heard === undefined) throw new Error(`keys for ${jobId}, which was never offered`)
-    heard.releases.push(entryFromWire(release.entry))
+    heard.releases.push(entryFromWire(release.parts?.[0]?.entry))
     heard.ear = bytesOf(release.ear)
     // Keys are opened once: the second delivery changes nothing.
     if (heard.releases.length > 1) return

@@ -205,7 +205,7 @@ export async function buildEvent<T extends EventType>(type: T, changes: Partial<
   const theLog = new TestLog(log)
   await theLog.fill(3)
   const salt = testBytes('event salt', 32)
-  const index = await theLog.append({ type, tags: [], ends: null, deadline: null, ...plan.leaf }, salt, receipt)
+  const index = await theLog.append({ type, tags: [], ends: [], deadline: null, ...plan.leaf }, salt, receipt)
   await theLog.fill(2)
   const entry = entryToJson(await theLog.prove(index, salt, await theLog.checkpoint(plan.time, plan.cosigners)))
   const file = plan.file({ ...documents, v: 1, receipt: b64(receipt), entry })

@@ -105,7 +105,7 @@ export async function sampleContract(header: Uint8Array, policy: Uint8Array, cha
     resources: { gpus: 0 },
     constraints: { tees: [], gpuModel: null, region: null, maxLatencyMs: null, maxPricePerHour: null },
     exclusive: 'host',
-    release: 'direct',
+    release: ['direct'],
     notAfter: '2026-05-28T22:00:00Z',
     ...changes,
   }

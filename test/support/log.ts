@@ -57,7 +57,7 @@ export class TestLog {
   async fill(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const filler = new TextEncoder().encode(`filler ${this.size}`)
-      await this.append({ type: 'onboard', tags: [], ends: null, deadline: null }, filler, filler)
+      await this.append({ type: 'onboard', tags: [], ends: [], deadline: null }, filler, filler)
     }
   }
 

@@ -267,7 +267,7 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
   const releaseSalt = testBytes('release salt', 32)
   let release: LoggedEntry | null = null
   if (released) {
-    const leaf = { type: 'release' as const, tags: intentValue.slots.map((s) => s.tag).sort(), ends: null, deadline: intentValue.deadline }
+    const leaf = { type: 'release' as const, tags: intentValue.slots.map((s) => s.tag).sort(), ends: [], deadline: intentValue.deadline }
     const index = await theLog.append({ ...leaf, ...plan.releaseLeaf }, releaseSalt, intentJws)
     await theLog.fill(1)
     release = await theLog.prove(index, releaseSalt, await theLog.checkpoint(times.release, plan.cosigners))
@@ -299,10 +299,10 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
             simulated: true,
           }
         : null,
-    release:
+    releases:
       release === null || releaseLeafHash === null || unread
-        ? null
-        : { leafHash: releaseLeafHash, index: release.index, treeSize: parseCheckpoint(release.checkpoint).size, time: times.release },
+        ? []
+        : [{ leafHash: releaseLeafHash, index: release.index, treeSize: parseCheckpoint(release.checkpoint).size, time: times.release }],
     ...(plan.ending === 'execution'
       ? { ...EXECUTED, timing: { notBefore: times.release, notAfter: times.release + 39 } }
       : {
@@ -346,7 +346,7 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
 
   await theLog.fill(3)
   const endingSalt = testBytes('ending salt', 32)
-  const endingLeaf = { type: predicate.type, tags: [], ends: releaseLeafHash, deadline: null }
+  const endingLeaf = { type: predicate.type, tags: [], ends: releaseLeafHash === null ? [] : [releaseLeafHash], deadline: null }
   const endingIndex = await theLog.append({ ...endingLeaf, ...plan.endingLeaf }, endingSalt, receipt)
   await theLog.fill(2)
   const ending = await theLog.prove(endingIndex, endingSalt, await theLog.checkpoint(times.ending, plan.cosigners))
@@ -359,12 +359,12 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
     grants: [toBase64Url(await issueFlattenedJws(grant, GRANT_TYP, keys.owner.jwk))],
     policies: [toBase64Url(policy)],
     headers: [toBase64Url(header)],
-    intent: released ? toBase64Url(intentJws) : null,
+    intents: released ? [toBase64Url(intentJws)] : [],
     evidence: attested ? bundleToJson(bundle) : null,
     ownerNonces: attested ? [toBase64Url(ownerNonce)] : [],
     nonceCheckpoint: attested ? nonceCheckpoint : null,
     endorsements: attested ? plan.endorsements.map(toBase64Url) : [],
-    log: { release: release === null ? null : entryToJson(release), ending: entryToJson(ending) },
+    log: { releases: release === null ? [] : [entryToJson(release)], ending: entryToJson(ending) },
   })
   const documents = { contract, grant, policy, header, binding, intent: released ? intent : null, statement }
   return { bytes: encodeReceiptFile(file), file, documents }

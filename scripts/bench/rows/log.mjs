@@ -39,7 +39,7 @@ const random = (size) => new Uint8Array(randomBytes(size))
 function newEntry() {
   const commitment = randomBytes(32).toString('base64url')
   const tags = [randomBytes(32).toString('base64url')]
-  const leaf = { v: 1, type: 'release', commitment, tags, ends: null, deadline: '2030-01-01T00:00:00Z' }
+  const leaf = { v: 1, type: 'release', commitment, tags, ends: [], deadline: '2030-01-01T00:00:00Z' }
   return { leaf, salt: random(32), opening: random(1500) }
 }
 

@@ -19,6 +19,7 @@ interface CreateOptions extends FolderOptions {
   readonly argv?: string
   readonly submitter: readonly string[]
   readonly recipient: readonly string[]
+  readonly broker?: string
   readonly jurisdiction: readonly string[]
   readonly agreement?: string
 }
@@ -41,6 +42,7 @@ export function register(program: Command): void {
     .option('--argv <json>', 'pin the arguments: a JSON array; needed for general-purpose images')
     .option('--submitter <thumbprint>', 'who may submit (default: you); may be repeated', collect, [])
     .option('--recipient <digest>', 'whose key may receive results (default: yours); may be repeated', collect, [])
+    .option('--broker <thumbprint>', 'key broker that releases under the grant (default: your own client does)')
     .option('--jurisdiction <code>', 'where it may be processed: jobs must then name one with `run --region`; may be repeated', collect, [])
     .option('--agreement <text>', 'name of the agreement')
     .addOption(folderOption())
@@ -75,6 +77,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
   const { withSession } = await import('../session.ts')
   const { resolveImages } = await import('../images.ts')
   const { unixSeconds } = await import('../../verify/appraise/index.ts')
+  const { brokeredBy } = await import('../../verify/documents/grant.ts')
   const images = (await Promise.all(options.image.map(resolveImages))).flat()
   const policy = await loadPolicyBytes(options.policy ?? `${options.folder}/${FILES.policy}`)
   const terms = {
@@ -86,6 +89,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     recipients: options.recipient,
     purposes: options.purpose,
     uses: options.uses,
+    release: options.broker === undefined ? ('direct' as const) : brokeredBy(options.broker),
     jurisdictions: options.jurisdiction,
     agreement: options.agreement ?? null,
     validForSeconds: options.expires,

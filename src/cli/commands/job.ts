@@ -73,7 +73,7 @@ async function results({ output, signal }: Context, options: ResultsOptions, job
   const { withSession } = await import('../session.ts')
   const { exitCodeOfOutcome, receiptLines } = await import('../job-text.ts')
   return withSession(options.folder, async ({ client, owner, trust }) => {
-    const expected = { jobId, contractJws: null, intentJws: null }
+    const expected = { jobId, contractJws: null, intents: [] }
     const receipt = await checkReceipt(await client.receipt(jobId, { signal }), trust, expected)
     const onProgress = (done: number, total: number): void => output.progress(`Fetching results ${Math.floor((100 * done) / total)} %`)
     const opened = await fetchResults({ client, owner, statement: receipt.statement, folder: options.out, signal, onProgress })

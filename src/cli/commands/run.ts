@@ -34,14 +34,19 @@ export function register(program: Command): void {
     .command('run')
     .description('run an image on sealed data: checks evidence and log, releases the key, checks the receipt, opens the results')
     .requiredOption('--image <image>', 'a shipped name, or RUNNER:sha256:DIGEST')
-    .requiredOption('--input <name=dataset>', 'dataset and its file name under /in; may be repeated', collectPairs, [])
+    .requiredOption(
+      '--input <name=dataset>',
+      'dataset, yours or one that a grant lets you use, and its file name under /in; may be repeated',
+      collectPairs,
+      [],
+    )
     .requiredOption('--purpose <term>', 'what for, such as dpv:AcademicResearch; must be allowed by data and grant', parseTerm)
     .addOption(
       new Option('--runner <runner>', 'auto: a container where a host has an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
     .addOption(new Option('--isolation <profile>', 'how it is kept in (default: the usual profile of the runner)').choices(ISOLATION_NAMES))
     .addOption(new Option('--exclusive <what>', 'what it shares with no other job').choices(['host', 'gpu', 'none']).default('host'))
-    .option('--grant <id>', 'grant to use (default: one of yours that fits); may be repeated', collect, [])
+    .option('--grant <id>', 'grant to use (default: of each owner one that fits); may be repeated', collect, [])
     .option('--argv <json>', 'arguments of the program: a JSON array of strings')
     .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
     .option('--time <duration>', 'time limit', parseDuration, 60)

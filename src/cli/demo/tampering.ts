@@ -12,12 +12,13 @@ import type { Tamper } from './relay.ts'
 const { ConnectResponse, GetJobEvidenceResponse, LogReleaseIntentRequest, LogReleaseIntentResponse } = sealgate.v1
 
 /** Answers every question for evidence with evidence that was made for an earlier job. */
-export function replayEvidence(old: RemoteEvidence): Tamper {
-  const { bundle, checkpoint, endorsements } = old
-  const answer = Buffer.from(
-    GetJobEvidenceResponse.encode({ evidence: bundleToWire(bundle), checkpoint, endorsements: [...endorsements] }).finish(),
-  )
-  return ({ method, direction, bytes }) => [method === 'GetJobEvidence' && direction === 'down' ? answer : bytes]
+export function replayEvidence({ bundle, checkpoint, endorsements }: RemoteEvidence): Tamper {
+  return ({ method, direction, bytes }) => {
+    if (method !== 'GetJobEvidence' || direction !== 'down') return [bytes]
+    const { ownerNonces } = GetJobEvidenceResponse.decode(bytes)
+    const old = { evidence: bundleToWire(bundle), checkpoint, ownerNonces, endorsements: [...endorsements] }
+    return [Buffer.from(GetJobEvidenceResponse.encode(old).finish())]
+  }
 }
 
 /** Puts a key of the gateway's own where the enclave's key stands, so that the data key would be sealed to the gateway. */
@@ -27,10 +28,8 @@ export const exchangeKey: Tamper = async ({ method, direction, bytes }) => {
   const bundle = bundleFromWire(answer.evidence)
   const binding = parseBinding(bundle.binding)
   const own = await generateKemKey(binding.kem.suite, random)
-  const evidence = bundleToWire({ ...bundle, binding: encodeBinding({ ...binding, kem: own.publicKey }) })
-  return [
-    Buffer.from(GetJobEvidenceResponse.encode({ evidence, checkpoint: answer.checkpoint, endorsements: answer.endorsements }).finish()),
-  ]
+  answer.evidence = bundleToWire({ ...bundle, binding: encodeBinding({ ...binding, kem: own.publicKey }) })
+  return [Buffer.from(GetJobEvidenceResponse.encode(answer).finish())]
 }
 
 /** Never logs the release intent; answers with an entry that looks right and is in no log. */
@@ -46,7 +45,7 @@ export function pretendToLog(client: Client): Tamper {
       type: 'release',
       commitment: await commitmentOf(bytesOf(request.salt), jws),
       tags: intent.slots.map((s) => s.tag).sort(),
-      ends: null,
+      ends: [],
       deadline: intent.deadline,
     })
     const checkpoint = await client.checkpoint()
@@ -61,9 +60,11 @@ export function pretendToLog(client: Client): Tamper {
 export const forgeInclusion: Tamper = ({ method, direction, bytes }) => {
   if (method !== 'Connect' || direction !== 'down') return [bytes]
   const message = ConnectResponse.decode(bytes)
-  const entry = message.keyRelease?.entry
-  if (!message.keyRelease || !entry) return [bytes]
-  const inclusionProof = (entry.inclusionProof ?? []).map(() => random(32))
-  const keyRelease = { ...message.keyRelease, entry: { ...entry, inclusionProof } }
+  if (!message.keyRelease) return [bytes]
+  const parts = (message.keyRelease.parts ?? []).map((part) => {
+    const inclusionProof = (part.entry?.inclusionProof ?? []).map(() => random(32))
+    return { ...part, entry: { ...part.entry, inclusionProof } }
+  })
+  const keyRelease = { ...message.keyRelease, parts }
   return [Buffer.from(ConnectResponse.encode({ keyRelease }).finish())]
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { issueFlattenedJws } from '../../seal/index.ts'
 import { instantOf } from '../../verify/appraise/index.ts'
-import type { Contract } from '../../verify/documents/contract.ts'
 import { ERASURE_TYP, encodeErasureOrder, parseErasureOrder } from '../../verify/documents/erasure.ts'
 import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -11,10 +10,11 @@ import type { Client, ErasureProgress } from '../client.ts'
 import { makeFolder, PUBLIC, replaceFile, syncFolder } from '../files.ts'
 import { FILES } from '../folder.ts'
 import { digestOf } from '../grants.ts'
-import { describeFailures } from '../job/check-evidence.ts'
 import type { KeptErasure } from '../keyring.ts'
 import type { Owner } from '../owner.ts'
 import { rest, untilWitnessed } from '../patience.ts'
+import { describeFailures } from '../release/check-evidence.ts'
+import type { ReleaserKeys } from '../releaser-keys.ts'
 
 export interface EraseRequest {
   readonly owner: Owner
@@ -130,9 +130,9 @@ async function checkErasure(receipt: Uint8Array, trust: TrustFile, dataset: stri
 }
 
 /** @throws AttestError `DATASET_ERASED` when an input of this job was erased here. */
-export async function refuseErased({ keyring }: Owner, { inputs }: Pick<Contract, 'inputs'>): Promise<void> {
-  for (const { header } of inputs) {
-    if (await keyring.isErased(header))
-      throw new AttestError('DATASET_ERASED', `you have erased dataset ${header}`, { at: 'contract.inputs' })
+export async function refuseErased(keys: Pick<ReleaserKeys, 'isErased'>, datasets: readonly string[]): Promise<void> {
+  for (const dataset of datasets) {
+    if (await keys.isErased(dataset))
+      throw new AttestError('DATASET_ERASED', `you have erased dataset ${dataset}`, { at: 'contract.inputs' })
   }
 }

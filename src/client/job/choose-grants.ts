@@ -1,14 +1,14 @@
-import { unixSeconds } from '../../verify/appraise/index.ts'
+import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
-import { checkOwnGrant, type OwnGrant, revokedError } from '../grants.ts'
+import { type CheckedGrant, checkGrant, revokedError } from '../grants.ts'
 import type { Owner } from '../owner.ts'
 
-/** What a job needs of a grant, as far as it matters for finding one. */
+/** What a job needs of grants, as far as it matters for finding them. */
 export interface GrantNeed {
-  /** Header digests. */
-  readonly datasets: readonly string[]
+  /** Header digests, each with the thumbprint of its owner. */
+  readonly datasets: ReadonlyMap<string, string>
   readonly image: ImageRef
   readonly purpose: string
   /** Seconds since the epoch. */
@@ -16,39 +16,83 @@ export interface GrantNeed {
 }
 
 /**
- * The grants for a job, sorted by digest: those that the caller names, else the one own grant that fits and lives longest.
- * Whether they allow the job in full is decided by the grant rules, here and at the gateway and in the enclave.
- * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, and the errors of {@link checkOwnGrant}.
+ * The grants that the caller names, sorted by digest. Whether they allow the job in full is decided by the grant rules, by every
+ * releaser, the gateway and the enclave.
+ * @param owners - Thumbprints of the owners that the trust file names: no receipt of a job under others' grants would verify.
+ * @throws AttestError `GRANT_DENIED` for one that was revoked, `SIGNER_UNKNOWN` for one of an owner whom the trust file does not
+ * name, and the errors of {@link checkGrant}.
  */
-export async function chooseGrants(client: Client, owner: Owner, named: readonly string[], need: GrantNeed): Promise<readonly OwnGrant[]> {
-  if (named.length > 0) {
-    const grants = await Promise.all([...new Set(named)].map(async (id) => checkOwnGrant(owner, await client.getGrant(id))))
-    const revoked = grants.find((g) => g.revoked)
-    if (revoked !== undefined) throw revokedError(revoked.grantId)
-    return grants.sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
-  }
-  const kept = new Set(await owner.keyring.grants())
-  const candidates: OwnGrant[] = []
-  for (const remote of await client.listGrants()) {
-    // The gateway's list may name grants that it should not: only those whose use key is here can be used.
-    if (kept.has(remote.grantId)) candidates.push(await checkOwnGrant(owner, remote))
-  }
-  const fitting = candidates.filter((g) => fits(g, need))
-  const best = fitting.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
-  if (best !== undefined) return [best]
-  throw new AttestError(
-    'GRANT_DENIED',
-    `none of your ${candidates.length} grants covers these datasets, image and purpose now; make one with sealgate grant create`,
-  )
+export async function namedGrants(
+  client: Client,
+  owner: Owner,
+  owners: readonly string[],
+  named: readonly string[],
+): Promise<readonly CheckedGrant[]> {
+  const grants = await Promise.all([...new Set(named)].map(async (id) => known(owner, await checkGrant(await client.getGrant(id)))))
+  const revoked = grants.find((g) => g.revoked)
+  if (revoked !== undefined) throw revokedError(revoked.grantId)
+  const stranger = grants.find((g) => !owners.includes(g.signer))
+  if (stranger !== undefined) throw strangerError(stranger)
+  return grants.sort(byDigest)
 }
 
-function fits({ grant, revoked }: OwnGrant, { datasets, image, purpose, now }: GrantNeed): boolean {
+/**
+ * Looks for grants: of each owner the one that fits and lives longest. Sorted by digest.
+ * @throws AttestError `GRANT_DENIED` when none fits, and as {@link namedGrants}.
+ */
+export async function findGrants(
+  client: Client,
+  owner: Owner,
+  owners: readonly string[],
+  need: GrantNeed,
+): Promise<readonly CheckedGrant[]> {
+  const kept = new Set(await owner.keyring.grants())
+  const candidates: CheckedGrant[] = []
+  for (const remote of await client.listGrants()) {
+    const grant = await known(owner, await checkGrant(remote))
+    // Of the own grants only those whose use key is here can be released under.
+    if (releaserOf(grant).thumbprint !== owner.grantThumbprint || kept.has(grant.grantId)) candidates.push(grant)
+  }
+  const chosen = [...new Set(need.datasets.values())].map((signer) => {
+    const datasets = [...need.datasets].flatMap(([digest, of]) => (of === signer ? [digest] : []))
+    const fitting = candidates.filter((g) => g.signer === signer && fits(owner, g, datasets, need))
+    const best = fitting.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
+    if (best === undefined) throw noGrant(owner, signer, candidates.length)
+    if (!owners.includes(signer)) throw strangerError(best)
+    return best
+  })
+  return chosen.sort(byDigest)
+}
+
+/** A gateway may hide a revocation; what was taken back here needs nobody's word. */
+async function known(owner: Owner, grant: CheckedGrant): Promise<CheckedGrant> {
+  return { ...grant, revoked: grant.revoked || (await owner.keyring.isRevoked(grant.grantId)) }
+}
+
+function fits(owner: Owner, { grant, revoked }: CheckedGrant, datasets: readonly string[], { image, purpose, now }: GrantNeed): boolean {
   return (
     !revoked &&
     datasets.every((d) => grant.datasets.includes(d)) &&
     grant.images.some((i) => i.runner === image.runner && i.digest === image.digest) &&
+    grant.submitters.includes(owner.submitThumbprint) &&
     grant.purposes.includes(purpose) &&
     unixSeconds(grant.notBefore) <= now &&
     now < unixSeconds(grant.expires)
   )
+}
+
+function noGrant({ grantThumbprint }: Owner, signer: string, seen: number): AttestError {
+  const advice = signer === grantThumbprint ? 'make one with sealgate grant create' : 'ask that owner for one that names you as submitter'
+  return new AttestError(
+    'GRANT_DENIED',
+    `none of the ${seen} grants seen covers the datasets of owner ${signer}, the image and the purpose now; ${advice}`,
+  )
+}
+
+function strangerError({ grantId, signer }: CheckedGrant): AttestError {
+  return new AttestError('SIGNER_UNKNOWN', `your trust file does not name owner ${signer} of grant ${grantId}`, { at: 'trust.owners' })
+}
+
+function byDigest(a: CheckedGrant, b: CheckedGrant): number {
+  return a.grantId < b.grantId ? -1 : 1
 }

@@ -1,7 +1,14 @@
 import { issueFlattenedJws } from '../../seal/index.ts'
 import { instantOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { CONTRACT_TYP, type Contract, encodeContract, type ImageRef, type Limits } from '../../verify/documents/contract.ts'
+import {
+  CONTRACT_TYP,
+  type Contract,
+  encodeContract,
+  type ImageRef,
+  type Limits,
+  type ReleaseMode,
+} from '../../verify/documents/contract.ts'
 import { DEFAULT_ISOLATION, type IsolationName } from '../../verify/documents/isolation.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
 import { digestOf } from '../grants.ts'
@@ -27,8 +34,8 @@ export interface JobTerms {
   readonly image: ImageRef
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
-  /** Datasets of the owner's keyring, each with its file name under /in. */
-  readonly inputs: readonly { readonly name: string; readonly dataset: KeptDataset }[]
+  /** Each with its file name under /in. */
+  readonly inputs: readonly { readonly name: string; readonly dataset: Pick<KeptDataset, 'digest' | 'root'> }[]
   readonly purpose: string
   readonly limits: Limits
   readonly machine: MachineDemands
@@ -38,6 +45,8 @@ export interface JobTerms {
   readonly exclusive?: Contract['exclusive'] | undefined
   /** SHA-256 of each policy that the grants name. */
   readonly policies: readonly string[]
+  /** How data may be released to the job, sorted. */
+  readonly release: readonly ReleaseMode[]
   /** Empty: the owner's own recipient key. */
   readonly recipients: readonly HpkePublicKey[]
 }
@@ -84,7 +93,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
       maxPricePerHour: null,
     },
     exclusive: terms.exclusive ?? 'host',
-    release: 'direct',
+    release: terms.release,
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
   }
   const bytes = encodeContract(contract)

@@ -6,14 +6,14 @@ import { AttestError } from '../../verify/errors.ts'
 import { verifyGeneralJws } from '../../verify/formats/jws.ts'
 import { type ReceiptVerdict, verifyReceiptFile } from '../../verify/receipt/index.ts'
 import { receiptSigners } from '../../verify/receipt/signers.ts'
-import { describeFailures } from './check-evidence.ts'
+import { describeFailures } from '../release/check-evidence.ts'
 
 /** What a receipt must be about, by the client's own knowledge. Null: the client had no part in it. */
 export interface ReceiptExpectation {
   readonly jobId: string
   readonly contractJws: Uint8Array | null
-  /** Of the release that this client made; null for none. */
-  readonly intentJws: Uint8Array | null
+  /** Of the releases that this client made. */
+  readonly intents: readonly Uint8Array[]
 }
 
 export interface CheckedReceipt {
@@ -43,7 +43,7 @@ export async function checkReceipt(bytes: Uint8Array, trust: TrustFile, expected
   if (expected.contractJws !== null && !equal(fromBase64Url(file.contract), expected.contractJws)) {
     throw other('the receipt is of another contract')
   }
-  if (expected.intentJws !== null && file.intent !== toBase64Url(expected.intentJws)) {
+  if (!expected.intents.every((jws) => file.intents.includes(toBase64Url(jws)))) {
     throw other('the receipt does not follow the release that was made')
   }
   return { bytes, file, verdict, statement, signedByEnclave: receiptSigners(jws).agent !== null }

@@ -1,32 +1,33 @@
-import { grantTimeChecks, jobGrantChecks, unixSeconds } from '../../verify/appraise/index.ts'
+import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
 import type { Contract, ImageRef, Limits } from '../../verify/documents/contract.ts'
-import { type DatasetHeader, parseHeader } from '../../verify/documents/header.ts'
+import type { DatasetHeader } from '../../verify/documents/header.ts'
 import type { IsolationName } from '../../verify/documents/isolation.ts'
-import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
+import { parsePolicy } from '../../verify/documents/policy.ts'
 import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
-import { accepts } from '../../verify/verdict.ts'
 import type { Client } from '../client.ts'
-import type { OwnGrant } from '../grants.ts'
+import { type CheckedGrant, digestOf } from '../grants.ts'
 import { isFinal, type JobView } from '../job-view.ts'
 import type { KeptDataset } from '../keyring.ts'
 import type { LogMemory } from '../log-memory.ts'
-import { type Owner, random } from '../owner.ts'
+import type { Owner } from '../owner.ts'
 import { untilWitnessed } from '../patience.ts'
-import { checkEvidence, describeFailures, type TrustedEnclave } from './check-evidence.ts'
-import { chooseGrants } from './choose-grants.ts'
+import type { TrustedEnclave } from '../release/check-evidence.ts'
+import { checkShares, ownShares } from '../release/check-share.ts'
+import { beginRelease, type ReleasedShares, type ReleaseEvent, releaseShares } from '../release/release-shares.ts'
+import { Slots } from '../release/slots.ts'
+import { type JobTerms, parseDatasetHeader } from '../release/terms.ts'
+import { ownerKeys } from '../releaser-keys.ts'
+import { findGrants, namedGrants } from './choose-grants.ts'
 import { ANY_MACHINE, DEFAULT_LIMITS, type MachineDemands, type SignedContract, signContract } from './contract.ts'
 import { type CheckedReceipt, checkReceipt } from './receipt.ts'
-import { type LoggedIntent, logIntent, type ReleasePlan, releaseKeys } from './release.ts'
 import { fetchResults, type OpenedResults } from './results.ts'
 
 /** What happens during a job, in order, each event after the checks that belong to it have passed. */
 export type JobEvent =
-  | { readonly kind: 'created'; readonly job: JobView; readonly contract: SignedContract; readonly grants: readonly OwnGrant[] }
+  | { readonly kind: 'created'; readonly job: JobView; readonly contract: SignedContract; readonly grants: readonly CheckedGrant[] }
   | { readonly kind: 'state'; readonly job: JobView }
-  | { readonly kind: 'attested'; readonly enclave: TrustedEnclave }
-  | { readonly kind: 'logged'; readonly logged: LoggedIntent }
-  | { readonly kind: 'released' }
+  | ReleaseEvent
   | { readonly kind: 'receipt'; readonly receipt: CheckedReceipt }
   | { readonly kind: 'download'; readonly done: number; readonly total: number }
 
@@ -38,7 +39,7 @@ export interface JobRequest {
   readonly image: ImageRef
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
-  /** Datasets of the keyring by header digest, each with its file name under /in. */
+  /** Datasets by header digest, one's own or others', each with its file name under /in. */
   readonly inputs: readonly { readonly name: string; readonly dataset: string }[]
   readonly purpose: string
   readonly limits?: Limits
@@ -48,7 +49,7 @@ export interface JobRequest {
   readonly isolation?: IsolationName | undefined
   /** What the job shares its machine with; default: nothing (`host`). */
   readonly exclusive?: Contract['exclusive'] | undefined
-  /** Grant digests; empty: the client looks for one. */
+  /** Grant digests; empty: the client looks for one of each owner. */
   readonly grants: readonly string[]
   /** Folder to make for the results; null leaves them at the gateway. */
   readonly folder: string | null
@@ -61,6 +62,7 @@ export interface JobRequest {
 export interface JobReport {
   readonly job: JobView
   readonly receipt: CheckedReceipt
+  /** Null where this client released nothing. */
   readonly enclave: TrustedEnclave | null
   readonly results: OpenedResults | null
 }
@@ -69,47 +71,103 @@ export interface JobReport {
 const CANCEL_TIMEOUT_MS = 5000
 
 /**
- * Takes a job the whole way: contract, evidence, log entry, release, receipt, results. Believes the gateway nothing: no
- * key is sealed before evidence and log entry have been verified under the owner's own policies and trust file, and no
- * result is shown before the receipt has. A job that ended badly is a report too, as long as its receipt verifies.
+ * Takes a job the whole way: contract, evidence, log entry, release, receipt, results. Under the submitter's own grants it
+ * releases itself; what others own, their releasers release. Believes the gateway nothing: no key is sealed before evidence and
+ * log entry have been verified under the owners' policies and the own trust file, and no result is shown before the receipt
+ * has. A job that ended badly is a report too, as long as its receipt verifies.
  * @throws AttestError naming what does not hold. A job that was not released by then is cancelled.
  */
 export async function runJob(request: JobRequest): Promise<JobReport> {
-  const { client, owner, signal, onEvent } = request
+  const { client, owner, trust, signal, onEvent } = request
   const nowSeconds = (): number => unixSeconds(request.now())
   const options = signal === undefined ? {} : { signal }
-  const inputs = await Promise.all(
-    request.inputs.map(async ({ name, dataset }) => ({ name, dataset: await owner.keyring.dataset(dataset) })),
-  )
-  const need = { datasets: inputs.map((i) => i.dataset.digest), image: request.image, purpose: request.purpose, now: nowSeconds() }
-  const grants = await chooseGrants(client, owner, request.grants, need)
-  const terms = {
-    image: request.image,
-    argv: request.argv,
-    env: request.env,
-    inputs,
-    purpose: request.purpose,
-    limits: request.limits ?? DEFAULT_LIMITS,
-    machine: request.machine ?? ANY_MACHINE,
-    isolation: request.isolation,
-    exclusive: request.exclusive,
-    policies: grants.map((g) => g.grant.policy),
-    recipients: [],
+  const keys = ownerKeys(owner)
+  const kept = new Map((await owner.keyring.datasets()).map((dataset) => [dataset.digest, dataset]))
+  if (request.inputs.some(({ dataset }) => !kept.has(dataset))) {
+    // Only whom a grant names is shown it, and what the data of others is.
+    await client.proveKey(owner.submitKey, options)
+    await client.proveKey(keys.intentKey, options)
   }
-  const contract = await signContract(owner, terms, nowSeconds())
-  const ownerNonces = grants.map(() => random(32))
+  const named = request.grants.length === 0 ? null : await namedGrants(client, owner, trust.owners, request.grants)
+  const datasets = await Promise.all(request.inputs.map(({ dataset }) => describeDataset(client, kept.get(dataset), dataset)))
+  const inputs = request.inputs.map(({ name }, i) => ({ name, dataset: datasets[i] as Described }))
+  const need = {
+    datasets: new Map(datasets.map((d) => [d.digest, d.header.owner])),
+    image: request.image,
+    purpose: request.purpose,
+    now: nowSeconds(),
+  }
+  const grants = named ?? (await findGrants(client, owner, trust.owners, need))
+  const contract = await signContract(
+    owner,
+    {
+      image: request.image,
+      argv: request.argv,
+      env: request.env,
+      inputs,
+      purpose: request.purpose,
+      limits: request.limits ?? DEFAULT_LIMITS,
+      machine: request.machine ?? ANY_MACHINE,
+      isolation: request.isolation,
+      exclusive: request.exclusive,
+      policies: grants.map((g) => g.grant.policy),
+      release: [...new Set(grants.map((g) => releaserOf(g).mode))].sort(),
+      recipients: [],
+    },
+    nowSeconds(),
+  )
+  const terms = termsOf(contract, owner, grants, datasets)
+  // What is released here is held against the own rules before anybody hears of the job.
+  const isReleaser = ownShares(terms, keys.thumbprint).length > 0
+  if (isReleaser) await checkShares(terms, keys, nowSeconds())
+  const progress = beginRelease(terms, keys.thumbprint)
   const jobId = contract.contract.jobId
   try {
     const grantIds = grants.map((g) => g.grantId)
-    const created = await client.createJob(contract.jws, grantIds, ownerNonces, options)
+    const nonces = grantIds.map((grant) => progress.nonces.get(grant) ?? new Uint8Array())
+    const created = await client.createJob(contract.jws, grantIds, nonces, options)
     onEvent?.({ kind: 'created', job: created, contract, grants })
+    if (!isReleaser) return await finish(request, await waitFor(request, jobId, () => false), contract, null)
     const attested = await waitFor(request, jobId, (job) => job.state === 'attested')
-    const release = isFinal(attested.state) ? null : await attestAndRelease(request, { contract, grants, inputs, ownerNonces, nowSeconds })
+    const means = { ...request, keys, slots: new Slots(keys) }
+    const release = isFinal(attested.state) ? null : await releaseShares(means, terms, progress, onEvent)
     const job = release === null ? attested : await waitFor(request, jobId, () => false)
     return await finish(request, job, contract, release)
   } catch (error) {
     await giveUp(client, jobId)
     throw error
+  }
+}
+
+/** A dataset as a contract names it. */
+interface Described {
+  readonly digest: string
+  readonly root: string
+  readonly header: DatasetHeader
+}
+
+/** One's own from the keyring, where nothing comes from the gateway; others' from the gateway, as far as their digest goes. */
+async function describeDataset(client: Client, kept: KeptDataset | undefined, digest: string): Promise<Described> {
+  if (kept !== undefined) return { digest, root: kept.root, header: parseDatasetHeader(kept.header) }
+  const { header, root } = await client.getBlob(digest).catch((error: unknown) => {
+    if (!(error instanceof AttestError) || error.code !== 'NOT_FOUND') throw error
+    throw new AttestError('GRANT_DENIED', `dataset ${digest} is not yours, and no valid grant names you for it`, { at: 'inputs' })
+  })
+  if ((await digestOf(header)) !== digest) {
+    throw new AttestError('HEADER_INVALID', 'the gateway answered with another dataset', { at: 'header' })
+  }
+  return { digest, root, header: parseDatasetHeader(header) }
+}
+
+function termsOf(signed: SignedContract, owner: Owner, grants: readonly CheckedGrant[], datasets: readonly Described[]): JobTerms {
+  const texts = new Map(grants.map((g) => [g.grant.policy, parsePolicy(g.policy)]))
+  return {
+    contract: signed.contract,
+    jobDigest: signed.jobDigest,
+    submitter: owner.submitThumbprint,
+    grants: grants.map(({ grant, grantId, signer }) => ({ grant, digest: grantId, signer })),
+    policies: [...texts].map(([digest, document]) => ({ digest, document })),
+    headers: new Map(datasets.map((d) => [d.digest, d.header])),
   }
 }
 
@@ -122,67 +180,11 @@ async function waitFor({ client, signal, onEvent }: JobRequest, jobId: string, u
   throw new AttestError('GATEWAY_UNREACHABLE', 'the gateway stopped telling about the job')
 }
 
-interface Prepared {
-  readonly contract: SignedContract
-  readonly grants: readonly OwnGrant[]
-  readonly inputs: readonly { readonly dataset: KeptDataset }[]
-  readonly ownerNonces: readonly Uint8Array[]
-  readonly nowSeconds: () => number
-}
-
-interface Released {
-  readonly enclave: TrustedEnclave
-  readonly logged: LoggedIntent
-}
-
-async function attestAndRelease(request: JobRequest, prepared: Prepared): Promise<Released> {
-  const { client, owner, memory, trust, signal, onEvent } = request
-  const { contract, grants, ownerNonces, nowSeconds } = prepared
-  const options = signal === undefined ? {} : { signal }
-  const policies = grants.map((g) => parsePolicy(g.policy))
-  const evidence = await client.jobEvidence(contract.contract.jobId, options)
-  for (const { log } of policies) {
-    await memory.accept(log, evidence.checkpoint, 'any', (from, to) => client.consistencyProof(from, to, options))
-  }
-  const question = { evidence, contract: contract.contract, jobDigest: contract.jobDigest, ownerNonces, policies, trust }
-  const enclave = await checkEvidence({ ...question, at: request.now() })
-  await checkGrants(owner, prepared, policies)
-  onEvent?.({ kind: 'attested', enclave })
-  const plan: ReleasePlan = {
-    client,
-    owner,
-    memory,
-    contract: contract.contract,
-    jobDigest: contract.jobDigest,
-    grants,
-    policies,
-    enclave,
-    nonceCheckpoint: evidence.checkpoint,
-    now: nowSeconds,
-    ...options,
-  }
-  const logged = await logIntent(plan)
-  onEvent?.({ kind: 'logged', logged })
-  await releaseKeys(plan, logged)
-  onEvent?.({ kind: 'released' })
-  return { enclave, logged }
-}
-
-/** The owner's own word on its grants, whatever gateway and enclave think of them. */
-async function checkGrants(owner: Owner, { contract, grants, inputs, nowSeconds }: Prepared, policies: readonly Policy[]): Promise<void> {
-  const headers = new Map(inputs.map(({ dataset }) => [dataset.digest, parseHeader(dataset.header) as DatasetHeader]))
-  const signed = grants.map((g) => ({ grant: g.grant, digest: g.grantId, signer: owner.grantThumbprint }))
-  const checks = await jobGrantChecks({ contract: contract.contract, submitter: owner.submitThumbprint, headers }, signed)
-  if (!accepts(checks) || policies.length === 0) throw new AttestError('GRANT_DENIED', describeFailures(checks))
-  const times = grants.flatMap((g) => grantTimeChecks(g.grant, nowSeconds(), nowSeconds()))
-  if (!accepts(times)) throw new AttestError('GRANT_EXPIRED', describeFailures(times))
-}
-
-async function finish(request: JobRequest, job: JobView, contract: SignedContract, release: Released | null): Promise<JobReport> {
+async function finish(request: JobRequest, job: JobView, contract: SignedContract, release: ReleasedShares | null): Promise<JobReport> {
   const { client, owner, memory, trust, folder, signal, onEvent } = request
   const options = signal === undefined ? {} : { signal }
   const { jobId } = contract.contract
-  const expected = { jobId, contractJws: contract.jws, intentJws: release?.logged.intentJws ?? null }
+  const expected = { jobId, contractJws: contract.jws, intents: (release?.logged ?? []).map((logged) => logged.intentJws) }
   const receipt = await checkReceipt(await untilWitnessed(() => client.receipt(jobId, options), signal), trust, expected)
   for (const log of trust.logs) {
     const { checkpoint } = receipt.file.log.ending

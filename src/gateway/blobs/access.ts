@@ -1,9 +1,11 @@
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
+import type { Clock } from '../clock.ts'
 import { erasedAmong, refuseErased } from '../erasure/erased.ts'
 import type { Grants } from '../grants/grants.ts'
 import { loadFacts, requireVisible } from '../jobs/records.ts'
 import { type JobState, ON_HOST, WITH_KEYS } from '../jobs/states.ts'
+import { grantsNaming } from '../parties/parties.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database } from '../store/open-store.ts'
 import type { BlobRow } from '../store/tables.ts'
@@ -13,10 +15,12 @@ import type { ResultGate } from './uploads.ts'
 export class BlobAccess {
   readonly #db: Database
   readonly #grants: Grants
+  readonly #clock: Clock
 
-  constructor(db: Database, grants: Grants) {
+  constructor(db: Database, grants: Grants, clock: Clock) {
     this.#db = db
     this.#grants = grants
+    this.#clock = clock
   }
 
   /**
@@ -39,6 +43,34 @@ export class BlobAccess {
     if (row.job_id === null) throw unknownBlob()
     await requireVisible(this.#db, caller, row.job_id)
     return row
+  }
+
+  /**
+   * What a file is, without its bytes: for who may read it, and for clients that a grant names, which need it for their
+   * contracts. A grant that was revoked or has ended shows nothing any more.
+   * @throws AttestError `NOT_FOUND` for everybody else.
+   */
+  async describable(caller: Caller, blobId: string): Promise<BlobRow> {
+    if (caller.role === 'client' && (await this.#isGranted(caller, blobId))) {
+      const row = await this.#db.selectFrom('blobs').selectAll().where('blob_id', '=', blobId).executeTakeFirst()
+      if (row?.kind === 'dataset') return row
+    }
+    return this.readable(caller, blobId)
+  }
+
+  async #isGranted(caller: Caller, blobId: string): Promise<boolean> {
+    const rows = await this.#db
+      .selectFrom('grant_datasets')
+      .select('grant_digest')
+      .where('dataset', '=', blobId)
+      .where('grant_digest', 'in', grantsNaming(this.#db, caller, ['owner', 'releaser', 'submitter']))
+      .where('grant_digest', 'not in', this.#db.selectFrom('revocations').select('grant_digest'))
+      .execute()
+    for (const { grant_digest } of rows) {
+      const { grant } = await this.#grants.load(grant_digest)
+      if (this.#clock.now() < Date.parse(grant.expires)) return true
+    }
+    return false
   }
 
   /** Only the host that has the job brings its results, sealed to none but the contract's recipients. */

@@ -27,8 +27,8 @@ export async function planErasure(db: Database | Tx, dataset: string): Promise<E
       const rows = await db.selectFrom(table).select('blob_id').where('job_id', '=', job).execute()
       for (const { blob_id } of rows) results.add(blob_id)
     }
-    const { release_index } = await db.selectFrom('jobs').select('release_index').where('job_id', '=', job).executeTakeFirstOrThrow()
-    if (release_index !== null) entries.add(release_index)
+    const releases = await db.selectFrom('job_releases').select('log_index').where('job_id', '=', job).execute()
+    for (const { log_index } of releases) entries.add(log_index)
     const receipt = await db.selectFrom('receipts').select('log_index').where('job_id', '=', job).executeTakeFirst()
     if (receipt !== undefined) entries.add(receipt.log_index)
   }

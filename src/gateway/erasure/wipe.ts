@@ -15,7 +15,7 @@ export async function wipe(tx: Tx, dataset: string, { jobs, results, grants, ent
   }
   for (const job of jobs) await wipeJob(tx, job)
   for (const grant of grants) {
-    for (const table of ['grant_datasets', 'revocations', 'use_slots'] as const) {
+    for (const table of ['grant_datasets', 'grant_parties', 'revocations', 'use_slots'] as const) {
       await tx.deleteFrom(table).where('grant_digest', '=', grant).execute()
     }
     await tx.deleteFrom('grants').where('digest', '=', grant).execute()
@@ -33,11 +33,11 @@ export async function wipe(tx: Tx, dataset: string, { jobs, results, grants, ent
 }
 
 async function wipeJob(tx: Tx, job: string): Promise<void> {
-  for (const table of ['receipts', 'job_grants', 'job_inputs', 'use_slots'] as const) {
+  for (const table of ['receipts', 'job_grants', 'job_inputs', 'job_releases', 'use_slots'] as const) {
     await tx.deleteFrom(table).where('job_id', '=', job).execute()
   }
   await tx.updateTable('transitions').set({ reason: REASON }).where('job_id', '=', job).execute()
-  const empty = { evidence: null, appraisal: null, ear: null, intent: null, sealed_keys: null, checkpoint: null, release_index: null }
+  const empty = { evidence: null, appraisal: null, ear: null, checkpoint: null }
   await tx
     .updateTable('jobs')
     .set({ ...empty, contract: NOTHING, endorsements: '[]', placement: '[]' })

@@ -63,7 +63,7 @@ export class Events {
     const statement = encodeEventStatement(type, toHex(fromBase64Url(subject)), whole)
     const receipt = await issueGeneralJws(statement, EVENT_TYP, [this.#keys.signing], this.#keys.mlDsa)
     const salt = new Uint8Array(randomBytes(32))
-    const leaf = { v: 1, type, commitment: await commitmentOf(salt, receipt), tags: [], ends: null, deadline: null } as const
+    const leaf = { v: 1, type, commitment: await commitmentOf(salt, receipt), tags: [], ends: [], deadline: null } as const
     const body = encodeCanonical({ ...documents, v: 1, receipt: toBase64Url(receipt) } as unknown as Json)
     const { index } = await this.#log.append({
       leaf,
@@ -97,7 +97,7 @@ export class Events {
     const documents = JSON.parse(fromUtf8(row.body)) as Without<EventFile, 'entry'>
     const policy = 'policy' in documents ? documents.policy : null
     const policies = policy === null ? [] : [parsePolicy(fromBase64Url(policy))]
-    const entry = entryToJson(await this.#witnessed.entry(index, policies, null))
+    const entry = entryToJson(await this.#witnessed.entry(index, policies, []))
     return encodeEventFile({ ...documents, entry })
   }
 }

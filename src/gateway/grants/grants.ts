@@ -10,9 +10,10 @@ import type { Clock } from '../clock.ts'
 import { refuseErased } from '../erasure/erased.ts'
 import type { Events } from '../events/events.ts'
 import { KeyedLock } from '../keyed-lock.ts'
+import { grantsNaming, writeParties } from '../parties/parties.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
-import { type GrantRow, LIST_LIMIT } from '../store/tables.ts'
+import { type GrantRow, LIST_LIMIT, type PartyRole } from '../store/tables.ts'
 import { refuseRevoked, revokedAmong } from './revoked.ts'
 
 /** A grant as kept: signature, digest and policy were checked again when it was read. */
@@ -22,6 +23,9 @@ export interface StoredGrant extends SignedGrant {
   readonly policy: Policy
   readonly putBy: string
 }
+
+/** Whoever a grant names may read it. */
+const PARTIES: readonly PartyRole[] = ['owner', 'releaser', 'submitter']
 
 /** Grants of data owners. The gateway checks what it stores, and again what it reads: the store is not trusted. */
 export class Grants {
@@ -48,7 +52,6 @@ export class Grants {
     await refuseErased(this.#db, grant.grant.datasets)
     await this.#checkDatasets(grant)
     const row: GrantRow = { digest: grant.digest, jws, policy: policyText, put_by: caller.id, created_at: this.#clock.now() }
-    const links = grant.grant.datasets.map((dataset) => ({ grant_digest: grant.digest, dataset }))
     // Durable now: the grant. A crash before costs the owner this one call.
     await this.#db.transaction().execute(async (tx) => {
       await refuseErased(tx, grant.grant.datasets)
@@ -57,25 +60,26 @@ export class Grants {
         .values(row)
         .onConflict((conflict) => conflict.doNothing())
         .execute()
-      await tx
-        .insertInto('grant_datasets')
-        .values(links)
-        .onConflict((conflict) => conflict.doNothing())
-        .execute()
+      await writeParties(tx, grant)
     })
     return grant.digest
   }
 
-  /** @throws AttestError `NOT_FOUND` also for a grant that somebody else put here. */
+  /** @throws AttestError `NOT_FOUND` also for a grant that somebody else put here and that names no key of the caller. */
   async get(caller: Caller, digest: string): Promise<StoredGrant> {
+    const named = await grantsNaming(this.#db, caller, PARTIES).where('grant_digest', '=', digest).executeTakeFirst()
     const grant = await this.load(digest)
-    if (grant.putBy !== caller.id) throw unknownGrant(digest)
+    if (grant.putBy !== caller.id && named === undefined) throw unknownGrant(digest)
     return grant
   }
 
-  /** The newest ones, oldest first. */
+  /** Those that the caller put here and those that name a key of it. The newest ones, oldest first. */
   async list(caller: Caller): Promise<readonly StoredGrant[]> {
-    const all = this.#db.selectFrom('grants').selectAll().where('put_by', '=', caller.id)
+    const named = grantsNaming(this.#db, caller, PARTIES)
+    const all = this.#db
+      .selectFrom('grants')
+      .selectAll()
+      .where((eb) => eb.or([eb('put_by', '=', caller.id), eb('digest', 'in', named)]))
     const rows = await all.orderBy('created_at', 'desc').limit(LIST_LIMIT).execute()
     return Promise.all(rows.reverse().map(readStored))
   }
@@ -184,7 +188,12 @@ export class Grants {
 
 async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
   const under = tx.selectFrom('job_grants').select('job_id').where('grant_digest', '=', digest)
-  await tx.updateTable('jobs').set({ sealed_keys: null }).where('job_id', 'in', under).where('sealed_keys', 'is not', null).execute()
+  await tx
+    .updateTable('job_releases')
+    .set({ sealed_keys: null })
+    .where('job_id', 'in', under)
+    .where('sealed_keys', 'is not', null)
+    .execute()
 }
 
 /** @throws AttestError as {@link Grants.put}. */

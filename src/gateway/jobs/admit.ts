@@ -11,7 +11,7 @@ import { loadHeaders, policiesOf } from './records.ts'
 export interface NewJob {
   readonly contractJws: Uint8Array
   readonly grantIds: readonly string[]
-  /** 32 bytes each, one per grant, in their order. */
+  /** One per grant, in their order: 32 bytes, or empty where the grant's releaser has yet to join. */
   readonly nonces: readonly Uint8Array[]
 }
 
@@ -19,8 +19,8 @@ export interface NewJob {
 export interface AdmittedJob {
   readonly jobId: string
   readonly digest: string
-  /** Sorted by digest, each with its nonce. */
-  readonly grants: readonly { readonly digest: string; readonly nonce: Uint8Array }[]
+  /** Sorted by digest, each with its nonce, or null where its releaser has yet to join. */
+  readonly grants: readonly { readonly digest: string; readonly nonce: Uint8Array | null }[]
   /** Each once. */
   readonly datasets: readonly string[]
 }
@@ -48,7 +48,6 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   // Before its grants are looked for, which go with it.
   await refuseErased(db, datasets)
   const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
-  checkOneOwner(held)
   await grants.refuseRevoked(held)
   const headers = await loadHeaders(db, contract)
   const job = { contract, submitter: signers[0]?.thumbprint ?? '', headers: new Map(headers.map((h) => [h.digest, h.document])) }
@@ -62,22 +61,23 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   const policies = policiesOf(contract, held).map((p) => p.document)
   refuseUnless(policiesAllow({ contract, policies, kem: null, log }), 'POLICY_DENIED', 'policies')
   for (const grant of held) await checkUses(db, grant)
-  const pairs = request.grantIds.map((id, i) => ({ digest: id, nonce: request.nonces[i] ?? new Uint8Array() }))
+  const pairs = request.grantIds.map((id, i) => ({ digest: id, nonce: givenNonce(request.nonces[i]) }))
   return { jobId: contract.jobId, digest, grants: pairs.sort((a, b) => (a.digest < b.digest ? -1 : 1)), datasets }
 }
 
 function checkLists({ grantIds, nonces }: NewJob): void {
   const fits = grantIds.length >= 1 && grantIds.length <= MAX_GRANTS && new Set(grantIds).size === grantIds.length
   if (!fits) throw new AttestError('DOCUMENT_INVALID', `want 1 to ${MAX_GRANTS} different grants`, { at: 'grant_ids' })
-  if (nonces.length !== grantIds.length || nonces.some((n) => n.length !== 32)) {
-    throw new AttestError('DOCUMENT_INVALID', 'want one nonce of 32 bytes per grant', { at: 'owner_nonces' })
+  if (nonces.length !== grantIds.length || nonces.some((n) => n.length !== 0 && n.length !== 32)) {
+    throw new AttestError('DOCUMENT_INVALID', 'want one nonce of 32 bytes per grant, empty where its releaser brings it', {
+      at: 'owner_nonces',
+    })
   }
 }
 
-/** Several owners would each have to sign the release; one signs today. */
-function checkOneOwner(grants: readonly StoredGrant[]): void {
-  if (new Set(grants.map((g) => g.signer)).size === 1) return
-  throw new AttestError('POLICY_DENIED', 'all grants of a job must come from one owner', { at: 'grants.signer' })
+/** Null where the grant's releaser brings its own. */
+export function givenNonce(nonce: Uint8Array | undefined): Uint8Array | null {
+  return nonce === undefined || nonce.length === 0 ? null : nonce
 }
 
 /** Early word that no slot is left. What counts is the tag in the log. */

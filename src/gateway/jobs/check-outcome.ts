@@ -1,5 +1,5 @@
 import { equal, toHex } from '../../verify/bytes/bytes.ts'
-import { type Predicate, parseStatement, RECEIPT_TYP, type Statement } from '../../verify/documents/statement.ts'
+import { type Predicate, parseStatement, RECEIPT_TYP, type StatedRelease, type Statement } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { encodeCanonical, type Json } from '../../verify/formats/canonical-json.ts'
 import { verifyGeneralJws } from '../../verify/formats/jws.ts'
@@ -14,8 +14,8 @@ export interface KnownJob {
   readonly evidence: JobEvidence
   /** The result that the attestation gave, as it went to the host. */
   readonly ear: Json
-  /** Place of the release in the log; null when none was logged. */
-  readonly release: Predicate['release']
+  /** Places of the releases in the log. */
+  readonly releases: readonly StatedRelease[]
   /** The result blob that the host names; null for none. */
   readonly result: BlobRow | null
 }
@@ -50,8 +50,8 @@ export async function verifyOutcome(jws: Uint8Array, known: KnownJob): Promise<S
   return statement
 }
 
-/** Members whose value the gateway knows. Before the agent has verified a release it repeats nothing of it. */
-function wanted(predicate: Predicate, { facts, evidence, ear, release }: KnownJob): Readonly<Record<string, Json>> {
+/** Members whose value the gateway knows. Before the agent has verified the releases it repeats nothing of it. */
+function wanted(predicate: Predicate, { facts, evidence, ear, releases }: KnownJob): Readonly<Record<string, Json>> {
   const { row, contract, grants, headers } = facts
   const always = {
     job: row.digest,
@@ -64,10 +64,10 @@ function wanted(predicate: Predicate, { facts, evidence, ear, release }: KnownJo
     evidence: evidence.evidenceDigest,
     simulated: evidence.appraisal.simulated,
   }
-  const unreleased = predicate.type === 'refusal' && predicate.release === null
+  const unreleased = predicate.type === 'refusal' && predicate.releases.length === 0
   const released = unreleased
-    ? { ear: null, release: null, grants: [], legal: [] }
-    : { ear, release, grants: grants.map((g) => g.digest), legal: headers.map((h) => h.document.legal) }
+    ? { ear: null, releases: [], grants: [], legal: [] }
+    : { ear, releases, grants: grants.map((g) => g.digest), legal: headers.map((h) => h.document.legal) }
   return { ...always, ...released } as unknown as Readonly<Record<string, Json>>
 }
 

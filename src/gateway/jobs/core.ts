@@ -1,7 +1,6 @@
 import type { Logger } from 'pino'
-import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../verify/documents/intent.ts'
+import { releaserText, sharesOf } from '../../verify/appraise/index.ts'
 import { AttestError } from '../../verify/errors.ts'
-import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import type { Appraiser } from '../appraiser.ts'
 import type { Uploads } from '../blobs/uploads.ts'
 import type { Clock } from '../clock.ts'
@@ -15,7 +14,7 @@ import type { Database, Tx } from '../store/open-store.ts'
 import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Endings, SignedEnding } from './endings.ts'
-import { findJob, type JobFacts, loadFacts, type Step, takeStep, viewJob } from './records.ts'
+import { endingDue, findJob, type JobFacts, loadFacts, type Step, takeStep, viewJob } from './records.ts'
 import type { GatewayEnding } from './statements.ts'
 import { isFinal, type JobState, ON_HOST, UNFINISHED } from './states.ts'
 import { Watchers } from './watchers.ts'
@@ -120,8 +119,7 @@ export class JobCore {
    */
   async endAlone(facts: JobFacts, wanted: GatewayEnding): Promise<void> {
     const { row } = facts
-    const intent = await this.intentOf(facts)
-    const late = intent !== null && this.means.clock.now() >= Date.parse(intent.deadline)
+    const late = this.isLate(facts)
     const ending: GatewayEnding = late ? { kind: 'lost', code: 'JOB_LOST', reason: wanted.reason } : wanted
     await this.means.endings.endAlone(facts, ending)
     // An agent that still holds the job must let go of its keys.
@@ -162,10 +160,10 @@ export class JobCore {
     for (const jobId of await this.jobIds(ON_HOST, host)) await this.#arm(jobId)
   }
 
-  /** The release intent of a job that has one. */
-  async intentOf(facts: JobFacts): Promise<ReleaseIntent | null> {
-    if (facts.row.intent === null) return null
-    return parseIntent((await verifyFlattenedJws(facts.row.intent, INTENT_TYP, 'intent')).payload)
+  /** True once a release of the job should have had its ending. */
+  isLate(facts: JobFacts): boolean {
+    const due = endingDue(facts)
+    return due !== null && this.means.clock.now() >= due
   }
 
   async #arm(jobId: string): Promise<void> {
@@ -180,8 +178,9 @@ export class JobCore {
   async #deadlineOf(jobId: string, state: JobState, since: number, away: boolean): Promise<number> {
     const { limits, clock } = this.means
     if (state === 'created') return since + limits.placementSeconds * 1000
-    const intent = await this.intentOf(await this.facts(jobId))
-    const latest = intent === null ? Number.POSITIVE_INFINITY : Date.parse(intent.deadline)
+    const facts = await this.facts(jobId)
+    if (state === 'awaiting-releasers') return Date.parse(facts.contract.notAfter)
+    const latest = endingDue(facts) ?? Number.POSITIVE_INFINITY
     if (state === 'released' || state === 'running') return latest
     if (away) return Math.min(latest, clock.now() + limits.reconnectSeconds * 1000)
     return Math.min(latest, since + (state === 'placed' ? limits.answerSeconds : limits.releaseSeconds) * 1000)
@@ -203,6 +202,8 @@ export class JobCore {
     const { row, state } = facts
     const away = this.#isAway(row.host)
     switch (state) {
+      case 'awaiting-releasers':
+        return this.endAlone(facts, { kind: 'refused', code: 'DEADLINE', reason: 'not every releaser joined while the contract held' })
       case 'created':
         // It has its place in the queue for as long as its contract is good for anything.
         if (this.isQueued(row.job_id) && this.means.clock.now() < Date.parse(facts.contract.notAfter)) {
@@ -221,11 +222,15 @@ export class JobCore {
         })
       }
       case 'attested':
-        if (away) return this.endAlone(facts, { kind: 'refused', code: 'JOB_LOST', reason: 'the host went away; nothing was released' })
-        return this.endAlone(facts, { kind: 'refused', code: 'DEADLINE', reason: 'the owner released nothing in time' })
+        if (away) return this.endAlone(facts, { kind: 'refused', code: 'JOB_LOST', reason: 'the host went away; no keys were handed over' })
+        return this.endAlone(facts, { kind: 'refused', code: 'DEADLINE', reason: tooLate(facts) })
       case 'logged':
         if (away) return this.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason: 'the host went away before it got the keys' })
-        return this.endAlone(facts, { kind: 'refused', code: 'DEADLINE', reason: 'a release was logged, but no keys came in time' })
+        return this.endAlone(facts, {
+          kind: 'refused',
+          code: 'DEADLINE',
+          reason: 'all releases were logged, but not all keys came in time',
+        })
       case 'released':
       case 'running':
         return this.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason: 'no outcome came by the deadline' })
@@ -241,6 +246,13 @@ export class JobCore {
   #isAway(host: string | null): boolean {
     return host === null || this.means.hosts.get(host) === null
   }
+}
+
+function tooLate({ contract, grants, releases }: JobFacts): string {
+  const late = sharesOf(contract, grants)
+    .map((s) => releaserText(s.releaser))
+    .filter((r) => !releases.some((have) => have.releaser === r))
+  return `nothing was released in time by ${late.join(', ')}`
 }
 
 function whyNot(placement: string): string {

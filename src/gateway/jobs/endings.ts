@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { countersignGeneralJws, issueGeneralJws } from '../../seal/jws.ts'
 import { commitmentOf } from '../../verify/documents/leaf.ts'
-import { type Predicate, RECEIPT_TYP, type ReceiptType } from '../../verify/documents/statement.ts'
+import { RECEIPT_TYP, type ReceiptType, type StatedRelease } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
 import { attestationResult } from '../appraiser.ts'
 import type { Clock } from '../clock.ts'
@@ -44,21 +44,21 @@ export class Endings {
   }
 
   /**
-   * Where the release of a job stands in the log, as statements say it; null when none was logged. Its time is that of the
-   * policies' witnesses, so it cannot be told before they have cosigned.
+   * Where the releases of a job stand in the log, as statements say it. Their times are those of the policies' witnesses, so
+   * they cannot be told before these have cosigned.
    * @throws AttestError `WITNESS_QUORUM`.
    */
-  async releaseOf({ row, policies }: JobFacts): Promise<Predicate['release']> {
-    if (row.release_index === null) return null
+  async releasesOf({ row, policies, releases }: JobFacts): Promise<readonly StatedRelease[]> {
     const documents = policies.map((p) => p.document)
-    return this.#witnessed.placeOf(row.release_index, documents, row.checkpoint)
+    const after = row.checkpoint === null ? [] : [row.checkpoint]
+    return Promise.all(releases.map(({ index }) => this.#witnessed.placeOf(index, documents, after)))
   }
 
   /** Ends a job on the gateway's word alone. */
   async endAlone(facts: JobFacts, ending: GatewayEnding): Promise<void> {
     const evidence = await evidenceOf(facts.row)
     const ear = evidence === null ? null : attestationResult(evidence.appraisal, this.gateway)
-    const statement = encodeGatewayStatement(facts, evidence, ear, await this.releaseOf(facts), ending, this.gateway)
+    const statement = encodeGatewayStatement(facts, evidence, ear, await this.releasesOf(facts), ending, this.gateway)
     const jws = await issueGeneralJws(statement, RECEIPT_TYP, [this.#keys.signing], this.#keys.mlDsa)
     const type = ending.kind === 'lost' ? 'lost' : 'refusal'
     await this.#record(facts, { to: STATE_OF[ending.kind], type, reason: ending.reason, code: ending.code, jws, resultBlobId: null })
@@ -71,9 +71,9 @@ export class Endings {
   }
 
   async #record(facts: JobFacts, { to, type, reason, code, jws, resultBlobId }: SignedEnding): Promise<void> {
-    const { row, state, policies } = facts
+    const { row, state, policies, releases } = facts
     const salt = new Uint8Array(randomBytes(32))
-    const ends = row.release_index === null ? null : (await this.#log.entryAt(row.release_index)).leafHash
+    const ends = (await Promise.all(releases.map(({ index }) => this.#log.entryAt(index)))).map((entry) => entry.leafHash).sort()
     const leaf = { v: 1, type, commitment: await commitmentOf(salt, jws), tags: [], ends, deadline: null } as const
     const isDemanded = policies.some((p) => p.document.witnessing.mode === 'quorum')
     // Durable when it returns: the ending in the log, the receipt, the final state, and that witnesses are owed, together. A crash before leaves the job

@@ -150,7 +150,12 @@ export class Erasures {
         .onConflict((conflict) => conflict.column('dataset').doUpdateSet({ order_jws, policy }))
         .execute()
       const jobs = tx.selectFrom('job_inputs').select('job_id').where('dataset', '=', row.dataset)
-      await tx.updateTable('jobs').set({ sealed_keys: null }).where('job_id', 'in', jobs).where('sealed_keys', 'is not', null).execute()
+      await tx
+        .updateTable('job_releases')
+        .set({ sealed_keys: null })
+        .where('job_id', 'in', jobs)
+        .where('sealed_keys', 'is not', null)
+        .execute()
     })
     this.#core.means.logger.info({ dataset: row.dataset }, 'a dataset is to be erased')
   }

@@ -153,10 +153,10 @@ export class HostReports {
     await this.#ofHost(host, jobId, async (facts) => {
       const evidence = await evidenceOf(facts.row)
       if (evidence === null) throw new AttestError('JOB_CONFLICT', 'an outcome before evidence', { at: 'job.state' })
-      const release = await this.#core.means.endings.releaseOf(facts)
+      const releases = await this.#core.means.endings.releasesOf(facts)
       const result = await this.#resultOf(host, jobId, resultBlobId)
       const ear = JSON.parse(new TextDecoder().decode(facts.row.ear ?? new Uint8Array())) as Json
-      const statement = await verifyOutcome(jws, { facts, evidence, ear, release, result })
+      const statement = await verifyOutcome(jws, { facts, evidence, ear, releases, result })
       await this.#end(facts, statement, jws, result)
     })
     this.#acknowledge(host, jobId)
@@ -165,8 +165,7 @@ export class HostReports {
   async #end(facts: JobFacts, { predicate }: Statement, jws: Uint8Array, result: BlobRow | null): Promise<void> {
     const { type, outcome } = predicate
     const { kind, code, reason } = outcome
-    const intent = await this.#core.intentOf(facts)
-    if (intent !== null && this.#core.means.clock.now() >= Date.parse(intent.deadline)) {
+    if (this.#core.isLate(facts)) {
       return this.#core.endAlone(facts, { kind: 'lost', code: 'JOB_LOST', reason: 'the outcome came after the deadline' })
     }
     const told = kind === 'cancelled' ? await this.#revocations.reasonOfStop(facts, reason) : reason

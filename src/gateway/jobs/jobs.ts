@@ -6,10 +6,11 @@ import { refuseErased } from '../erasure/erased.ts'
 import { refuseRevoked } from '../grants/revoked.ts'
 import type { Caller } from '../server/caller.ts'
 import type { JobRow } from '../store/tables.ts'
-import { admitJob, type NewJob } from './admit.ts'
+import { admitJob, givenNonce, type NewJob } from './admit.ts'
 import { JobCore, type JobMeans } from './core.ts'
 import { Erasures } from './erasures.ts'
 import { HostReports } from './host-reports.ts'
+import { Joins } from './joins.ts'
 import { LateWitnessing } from './late-witnessing.ts'
 import { Placer } from './placer.ts'
 import { insertJob, type JobView, viewJob } from './records.ts'
@@ -22,6 +23,7 @@ export class Jobs {
   readonly #core: JobCore
   readonly #placer: Placer
   readonly #late: LateWitnessing
+  readonly joins: Joins
   readonly releases: Releases
   readonly reports: HostReports
   readonly revocations: Revocations
@@ -30,6 +32,7 @@ export class Jobs {
   constructor(means: JobMeans) {
     this.#core = new JobCore(means)
     this.#placer = new Placer(this.#core)
+    this.joins = new Joins(this.#core)
     this.releases = new Releases(this.#core)
     this.revocations = new Revocations(this.#core)
     this.erasures = new Erasures(this.#core)
@@ -83,21 +86,19 @@ export class Jobs {
     const now = clock.now()
     const desk = { db, grants, log: witnessed.terms, now: Math.floor(now / 1000) }
     const admitted = await admitJob(desk, request)
+    const first = admitted.grants.every((grant) => grant.nonce !== null) ? 'created' : 'awaiting-releasers'
     const row: JobRow = {
       job_id: jobId,
       digest: admitted.digest,
       contract: request.contractJws,
       creator: caller.id,
-      state: 'created',
+      state: first,
       host: null,
       checkpoint: null,
       evidence: null,
       appraisal: null,
       endorsements: '[]',
       ear: null,
-      intent: null,
-      release_index: null,
-      sealed_keys: null,
       placement: '[]',
       created_at: now,
     }
@@ -107,9 +108,9 @@ export class Jobs {
       if (taken !== undefined) throw alreadyExists(jobId)
       await refuseRevoked(tx, request.grantIds)
       await refuseErased(tx, admitted.datasets)
-      await insertJob(tx, row, admitted, { to: 'created', reason: 'contract and grants were accepted', at: now })
+      await insertJob(tx, row, admitted, { to: first, reason: 'contract and grants were accepted', at: now })
     })
-    await this.#core.changed(jobId, 'created')
+    await this.#core.changed(jobId, first)
     return viewJob(db, jobId)
   }
 
@@ -161,8 +162,10 @@ export class Jobs {
     const sameGrants =
       links.length === grantIds.length &&
       links.every((link) => {
-        const nonce = nonces[grantIds.indexOf(link.grant_digest)]
-        return nonce !== undefined && equal(nonce, link.nonce)
+        const at = grantIds.indexOf(link.grant_digest)
+        const nonce = givenNonce(nonces[at])
+        // One that its releaser brought meanwhile was not in the request.
+        return at >= 0 && (nonce === null || (link.nonce !== null && equal(nonce, link.nonce)))
       })
     if (row.creator !== caller.id || row.digest !== digest || !sameGrants) throw alreadyExists(row.job_id)
   }

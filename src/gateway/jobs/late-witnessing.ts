@@ -8,15 +8,17 @@ import { type JobFacts, loadFacts } from './records.ts'
 const RETRY_MS = 10_000
 const MAX_AT_ONCE = 64
 
-/** Both entries of an ended job, cosigned as its policies demand. @throws AttestError `WITNESS_QUORUM`. */
+/** All entries of an ended job, cosigned as its policies demand. @throws AttestError `WITNESS_QUORUM`. */
 export async function entriesOf(
   log: WitnessedLog,
-  { row, policies }: JobFacts,
+  { row, policies, releases }: JobFacts,
   ending: number,
-): Promise<{ readonly release: LoggedEntry | null; readonly ending: LoggedEntry }> {
+): Promise<{ readonly releases: readonly LoggedEntry[]; readonly ending: LoggedEntry }> {
   const documents = policies.map((p) => p.document)
-  const release = row.release_index === null ? null : await log.entry(row.release_index, documents, row.checkpoint)
-  return { release, ending: await log.entry(ending, documents, release?.checkpoint ?? null) }
+  const after = row.checkpoint === null ? [] : [row.checkpoint]
+  const released = await Promise.all(releases.map(({ index }) => log.entry(index, documents, after)))
+  const notes = released.map((entry) => entry.checkpoint)
+  return { releases: released, ending: await log.entry(ending, documents, notes) }
 }
 
 /**

@@ -22,7 +22,7 @@ export async function receiptFile(db: Database, grants: Grants, log: WitnessedLo
   const facts = await loadFacts(db, grants, jobId)
   const { row } = facts
   const evidence = await evidenceOf(row)
-  const { release, ending } = await entriesOf(log, facts, receipt.log_index)
+  const { releases, ending } = await entriesOf(log, facts, receipt.log_index)
   return encodeReceiptFile({
     v: 1,
     type: 'sealgate/receipt-file/v1',
@@ -31,11 +31,11 @@ export async function receiptFile(db: Database, grants: Grants, log: WitnessedLo
     grants: facts.grants.map((g) => toBase64Url(g.jws)),
     policies: facts.policies.map((p) => toBase64Url(p.bytes)),
     headers: facts.headers.map((h) => toBase64Url(h.bytes)),
-    intent: row.intent === null ? null : toBase64Url(row.intent),
+    intents: facts.releases.map((r) => toBase64Url(r.jws)),
     evidence: evidence === null ? null : bundleToJson(evidence.bundle),
     ownerNonces: evidence === null ? [] : facts.nonces.map(toBase64Url),
     nonceCheckpoint: evidence === null ? null : row.checkpoint,
     endorsements: (evidence?.endorsements ?? []).map(toBase64Url),
-    log: { release: release === null ? null : entryToJson(release), ending: entryToJson(ending) },
+    log: { releases: releases.map(entryToJson), ending: entryToJson(ending) },
   })
 }

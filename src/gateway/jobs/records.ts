@@ -1,16 +1,20 @@
 import type { Selectable } from 'kysely'
 import { crypto } from '#crypto'
+import { releaserText } from '../../verify/appraise/index.ts'
 import { equal, toBase64Url } from '../../verify/bytes/bytes.ts'
 import { CONTRACT_TYP, type Contract, parseContract } from '../../verify/documents/contract.ts'
 import { type DatasetHeader, parseHeader } from '../../verify/documents/header.ts'
+import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../verify/documents/intent.ts'
 import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import { AttestError, type ErrorCode } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import type { Grants, StoredGrant } from '../grants/grants.ts'
+import { grantsNaming } from '../parties/parties.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import { type JobRow, LIST_LIMIT, type TransitionRow } from '../store/tables.ts'
-import { assertTransition, type JobState } from './states.ts'
+import type { AdmittedJob } from './admit.ts'
+import { assertTransition, BEFORE_RELEASE, type JobState } from './states.ts'
 
 /** A document with its digest and exact bytes. */
 export interface Stored<T> {
@@ -28,12 +32,25 @@ export interface JobFacts {
   readonly submitter: string
   /** Sorted by digest. */
   readonly grants: readonly StoredGrant[]
-  /** One per grant, in their order. */
+  /** One per grant, in their order; those of grants whose releaser has not joined yet are missing. */
   readonly nonces: readonly Uint8Array[]
+  /** Those that stand in the log, in their order there. */
+  readonly releases: readonly JobRelease[]
   /** In the order of the contract's policies. */
   readonly policies: readonly Stored<Policy>[]
   /** In the order of the contract's inputs. */
   readonly headers: readonly Stored<DatasetHeader>[]
+}
+
+/** A release whose intent is in the log. */
+export interface JobRelease {
+  /** As the row names it. */
+  readonly releaser: string
+  readonly intent: ReleaseIntent
+  readonly jws: Uint8Array
+  readonly index: number
+  /** ReleaseKeysRequest as received; null until the keys came, and after a revocation. */
+  readonly sealedKeys: Uint8Array | null
 }
 
 /** One step of a job. */
@@ -68,7 +85,7 @@ export async function takeStep(tx: Tx, jobId: string, from: JobState, step: Step
 export async function insertJob(
   tx: Tx,
   row: JobRow,
-  { grants, datasets }: { readonly grants: readonly { digest: string; nonce: Uint8Array }[]; readonly datasets: readonly string[] },
+  { grants, datasets }: Pick<AdmittedJob, 'grants' | 'datasets'>,
   step: Step,
 ): Promise<void> {
   await tx.insertInto('jobs').values(row).execute()
@@ -114,20 +131,36 @@ export function unknownJob(jobId: string): AttestError {
   return new AttestError('NOT_FOUND', `no job ${jobId}`, { at: 'jobs' })
 }
 
-/** Jobs that a client may see: those it created, and those under a grant that it put here. */
+/** Jobs that a client may see: those it created, and those under a grant that it put here, owns, or releases under. */
 function visible(db: Database, caller: Caller) {
   const granted = db
     .selectFrom('job_grants')
     .innerJoin('grants', 'grants.digest', 'job_grants.grant_digest')
     .select('job_grants.job_id')
     .where('grants.put_by', '=', caller.id)
-  return db.selectFrom('jobs').where((eb) => eb.or([eb('creator', '=', caller.id), eb('job_id', 'in', granted)]))
+  const released = db
+    .selectFrom('job_grants')
+    .select('job_id')
+    .where('grant_digest', 'in', grantsNaming(db, caller, ['owner', 'releaser']))
+  return db
+    .selectFrom('jobs')
+    .where((eb) => eb.or([eb('creator', '=', caller.id), eb('job_id', 'in', granted), eb('job_id', 'in', released)]))
 }
 
 /** The newest ones, oldest first. */
 export async function visibleJobIds(db: Database, caller: Caller): Promise<readonly string[]> {
   const rows = await visible(db, caller).select('job_id').orderBy('created_at', 'desc').limit(LIST_LIMIT).execute()
   return rows.map((row) => row.job_id).reverse()
+}
+
+/** Jobs that are not released yet and of which the caller is a releaser, the oldest first. */
+export async function waitingReleases(db: Database, caller: Caller): Promise<readonly Pick<JobRow, 'job_id' | 'state'>[]> {
+  const under = db
+    .selectFrom('job_grants')
+    .select('job_id')
+    .where('grant_digest', 'in', grantsNaming(db, caller, ['releaser']))
+  const rows = db.selectFrom('jobs').select(['job_id', 'state']).where('state', 'in', BEFORE_RELEASE).where('job_id', 'in', under)
+  return rows.orderBy('created_at').limit(LIST_LIMIT).execute()
 }
 
 /** @throws AttestError `NOT_FOUND` also for a job of somebody else. */
@@ -158,10 +191,30 @@ export async function loadFacts(db: Database, grants: Grants, jobId: string): Pr
     contract,
     submitter: signers[0]?.thumbprint ?? '',
     grants: held,
-    nonces: links.map((link) => link.nonce),
+    nonces: links.flatMap((link) => link.nonce ?? []),
+    releases: await loadReleases(db, jobId),
     policies: policiesOf(contract, held),
     headers: await loadHeaders(db, contract),
   }
+}
+
+async function loadReleases(db: Database, jobId: string): Promise<readonly JobRelease[]> {
+  const rows = await db.selectFrom('job_releases').selectAll().where('job_id', '=', jobId).orderBy('log_index').execute()
+  return Promise.all(
+    rows.map(async ({ releaser, intent: jws, log_index, sealed_keys }) => {
+      const { payload, signers } = await verifyFlattenedJws(jws, INTENT_TYP, 'intent')
+      const intent = parseIntent(payload)
+      if (releaserText({ mode: intent.mode, thumbprint: signers[0]?.thumbprint ?? '' }) !== releaser) {
+        throw new AttestError('LOG_CORRUPT', 'a stored release is not that of its releaser', { at: 'store.job_releases' })
+      }
+      return { releaser, intent, jws, index: log_index, sealedKeys: sealed_keys }
+    }),
+  )
+}
+
+/** Milliseconds since the epoch by which the first of a job's releases must have its ending; null without a release. */
+export function endingDue({ releases }: Pick<JobFacts, 'releases'>): number | null {
+  return releases.length === 0 ? null : Math.min(...releases.map(({ intent }) => Date.parse(intent.deadline)))
 }
 
 /** @throws AttestError `POLICY_DENIED` for a policy of the contract that no grant brought. */

@@ -3,8 +3,8 @@ import {
   type AttestationResult,
   encodeStatement,
   PREDICATE_TYPE,
-  type Predicate,
   STATEMENT_TYPE,
+  type StatedRelease,
 } from '../../verify/documents/statement.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
 import type { JobEvidence } from './evidence.ts'
@@ -30,7 +30,7 @@ export function encodeGatewayStatement(
   facts: JobFacts,
   evidence: JobEvidence | null,
   ear: AttestationResult | null,
-  release: Predicate['release'],
+  releases: readonly StatedRelease[],
   ending: GatewayEnding,
   gateway: string,
 ): Uint8Array {
@@ -52,7 +52,7 @@ export function encodeGatewayStatement(
       binding: evidence?.bindingDigest ?? null,
       evidence: evidence?.evidenceDigest ?? null,
       ear,
-      release,
+      releases,
       isolation: null,
       outcome: { kind: ending.kind, exitCode: null, code: ending.code, reason: plainText(ending.reason) },
       outputs: [],

@@ -1,6 +1,7 @@
 import { AttestError } from '../../verify/errors.ts'
 
 export type JobState =
+  | 'awaiting-releasers'
   | 'created'
   | 'placed'
   | 'attested'
@@ -15,12 +16,14 @@ export type JobState =
 
 /**
  * Every way that a job may go. Back from `placed` to `created`: the host declined or went away before it showed evidence,
- * another may be asked. From `logged` on a release stands in the log, so the end is one that a receipt tells.
+ * another may be asked. A job waits in `attested` until every releaser has its intent in the log; some may be there already, so
+ * its end, too, is one that a receipt tells.
  */
 export const TRANSITIONS: Readonly<Record<JobState, readonly JobState[]>> = {
+  'awaiting-releasers': ['created', 'refused', 'cancelled'],
   created: ['placed', 'refused', 'cancelled'],
   placed: ['created', 'attested', 'refused', 'cancelled'],
-  attested: ['logged', 'refused', 'cancelled'],
+  attested: ['logged', 'refused', 'cancelled', 'lost'],
   logged: ['released', 'refused', 'cancelled', 'lost'],
   released: ['running', 'succeeded', 'failed', 'refused', 'cancelled', 'lost'],
   running: ['succeeded', 'failed', 'refused', 'cancelled', 'lost'],
@@ -43,7 +46,7 @@ export const FINAL: readonly JobState[] = JOB_STATES.filter(isFinal)
 export const ON_HOST: readonly JobState[] = ['placed', 'attested', 'logged', 'released', 'running']
 
 /** States in which no keys are with a host, nor on their way to one. */
-const BEFORE_RELEASE: readonly JobState[] = ['created', 'placed', 'attested', 'logged']
+export const BEFORE_RELEASE: readonly JobState[] = ['awaiting-releasers', 'created', 'placed', 'attested', 'logged']
 
 export function isBeforeRelease(state: JobState): boolean {
   return BEFORE_RELEASE.includes(state)
@@ -52,7 +55,7 @@ export function isBeforeRelease(state: JobState): boolean {
 /** States in which keys are with a host, or on their way to it. */
 export const WITH_KEYS: readonly JobState[] = ['released', 'running']
 
-export const UNFINISHED: readonly JobState[] = ['created', ...ON_HOST]
+export const UNFINISHED: readonly JobState[] = ['awaiting-releasers', 'created', ...ON_HOST]
 
 /** @throws AttestError `JOB_CONFLICT`. */
 export function assertTransition(from: JobState, to: JobState): void {

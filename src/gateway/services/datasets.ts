@@ -32,7 +32,7 @@ export function datasetService({ db, uploads, access, erasures }: DatasetMeans):
     }),
     getUpload: unaryForAll(async (request, { caller }) => ({ upload: uploadToWire(await uploads.get(caller, request.uploadId ?? '')) })),
     commitUpload: unaryForAll(async (request, { caller }) => ({ blob: blobToWire(await uploads.commit(caller, request.uploadId ?? '')) })),
-    getBlob: unaryForAll(async (request, { caller }) => ({ blob: blobToWire(await access.readable(caller, request.blobId ?? '')) })),
+    getBlob: unaryForAll(async (request, { caller }) => ({ blob: blobToWire(await access.describable(caller, request.blobId ?? '')) })),
     listDatasets: unary(async (_request, { caller }) => {
       const all = db
         .selectFrom('blobs')

@@ -1,12 +1,13 @@
 import { bundleToWire, bytesOf, entryToWire, type JobServiceDefinition, verdictToWire } from '../../rpc/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { evidenceOf, findJob, type Jobs, type PlacementReason, requireVisible, viewJob, visibleJobIds } from '../jobs/index.ts'
+import type { Parties } from '../parties/parties.ts'
 import { type CallContext, type Methods, serverStream, unary } from '../server/methods.ts'
 import type { Database } from '../store/open-store.ts'
 import { jobToWire } from './wire.ts'
 
-/** Jobs of the caller: those it created, and those under its grants. Others do not exist for it. */
-export function jobService(db: Database, jobs: Jobs): Methods<JobServiceDefinition> {
+/** Jobs of the caller: those it created, and those whose data it owns or releases. Others do not exist for it. */
+export function jobService(db: Database, jobs: Jobs, parties: Parties): Methods<JobServiceDefinition> {
   const own = async (jobId: string | null | undefined, { caller }: CallContext): Promise<string> => {
     await requireVisible(db, caller, jobId ?? '')
     return jobId ?? ''
@@ -41,7 +42,7 @@ export function jobService(db: Database, jobs: Jobs): Methods<JobServiceDefiniti
         evidence: bundleToWire(evidence.bundle),
         verdict: verdictToWire(evidence.appraisal),
         checkpoint: row.checkpoint ?? '',
-        ownerNonces: links.map((link) => link.nonce),
+        ownerNonces: links.flatMap((link) => link.nonce ?? []),
         endorsements: [...evidence.endorsements],
       }
     }),
@@ -50,7 +51,8 @@ export function jobService(db: Database, jobs: Jobs): Methods<JobServiceDefiniti
       return { entry: entryToWire(await jobs.releases.logIntent(jobId, bytesOf(request.intentJws), bytesOf(request.salt))) }
     }),
     releaseKeys: unary(async (request, context) => {
-      await jobs.releases.releaseKeys(await own(request.jobId, context), request)
+      const maySpeakFor = (grants: readonly string[]): Promise<boolean> => parties.maySpeakFor(context.caller, grants)
+      await jobs.releases.releaseKeys(await own(request.jobId, context), request, maySpeakFor)
       return {}
     }),
     cancelJob: unary(async (request, context) => ({ job: jobToWire(await jobs.cancel(await own(request.jobId, context))) })),

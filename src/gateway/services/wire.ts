@@ -8,6 +8,7 @@ import type { BlobKind, BlobRow, ErasureRow, UploadRow } from '../store/tables.t
 const { BlobKind: WireBlobKind, JobState: WireJobState } = sealgate.v1
 
 const STATES: Readonly<Record<JobState, sealgate.v1.JobState>> = {
+  'awaiting-releasers': WireJobState.JOB_STATE_AWAITING_RELEASERS,
   created: WireJobState.JOB_STATE_CREATED,
   placed: WireJobState.JOB_STATE_PLACED,
   attested: WireJobState.JOB_STATE_ATTESTED,
@@ -34,6 +35,10 @@ export function jobToWire({ row, transitions }: JobView): sealgate.v1.IJob {
     host: row.host ?? '',
     transitions: transitions.map((t) => ({ state: STATES[t.state as JobState], at: instant(t.at), reason: t.reason, code: t.code })),
   }
+}
+
+export function stateToWire(state: JobState): sealgate.v1.JobState {
+  return STATES[state]
 }
 
 export function uploadToWire({ upload_id, size, received }: UploadRow): sealgate.v1.IUpload {

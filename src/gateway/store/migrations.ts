@@ -103,7 +103,36 @@ function payloadOf<T>(jws: Uint8Array): T {
   return JSON.parse(fromUtf8(fromBase64Url(payload))) as T
 }
 
+/** Several releasers for one job: a release is a row of its own, a nonce comes when its releaser joins, and keys tell who is who. */
+const releasers: Migration = {
+  async up(db: Kysely<unknown>) {
+    const statements = [
+      `create table job_releases (
+         job_id text not null, releaser text not null, intent blob not null, log_index integer not null, sealed_keys blob,
+         primary key (job_id, releaser)) strict, without rowid`,
+      `create table proven_keys (
+         tls text not null, thumbprint text not null, created_at integer not null, primary key (tls, thumbprint)) strict, without rowid`,
+      `create table grant_parties (
+         grant_digest text not null, role text not null, thumbprint text not null,
+         primary key (grant_digest, role, thumbprint)) strict, without rowid`,
+      `create index grant_parties_by_key on grant_parties (thumbprint, role)`,
+      `alter table jobs drop column intent`,
+      `alter table jobs drop column release_index`,
+      `alter table jobs drop column sealed_keys`,
+      `create table joined_grants (
+         job_id text not null, position integer not null, grant_digest text not null, nonce blob,
+         primary key (job_id, position)) strict, without rowid`,
+      `insert into joined_grants select job_id, position, grant_digest, nonce from job_grants`,
+      `drop table job_grants`,
+      `alter table joined_grants rename to job_grants`,
+      `create index job_grants_by_grant on job_grants (grant_digest)`,
+    ]
+    for (const statement of statements) await sql.raw(statement).execute(db)
+  },
+}
+
 /** Every schema change, by name, in order. A change is added, never edited. */
 export const migrations: MigrationProvider = {
-  getMigrations: () => Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed, '0003-erasure': erasure }),
+  getMigrations: () =>
+    Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed, '0003-erasure': erasure, '0004-releasers': releasers }),
 }

@@ -8,9 +8,12 @@ export interface Tables {
   blobs: BlobRow
   uploads: UploadRow
   grants: GrantRow
+  grant_parties: GrantPartyRow
+  proven_keys: ProvenKeyRow
   revocations: RevocationRow
   jobs: JobRow
   job_grants: JobGrantRow
+  job_releases: JobReleaseRow
   transitions: TransitionRow
   use_slots: UseSlotRow
   log_leaves: LogLeafRow
@@ -71,6 +74,23 @@ export interface GrantRow {
   created_at: number
 }
 
+export type PartyRole = 'owner' | 'releaser' | 'submitter'
+
+/** A key that a grant names, and as what. */
+export interface GrantPartyRow {
+  grant_digest: string
+  role: PartyRole
+  thumbprint: string
+}
+
+/** The holder of a TLS key has shown that it holds this signing key too. */
+export interface ProvenKeyRow {
+  /** SHA-256 of its SubjectPublicKeyInfo. */
+  tls: string
+  thumbprint: string
+  created_at: number
+}
+
 export interface RevocationRow {
   grant_digest: string
   jws: Uint8Array
@@ -93,11 +113,6 @@ export interface JobRow {
   /** JSON list of base64url DER: collateral as used. */
   endorsements: string
   ear: Uint8Array | null
-  intent: Uint8Array | null
-  /** Place of the release intent in the log. */
-  release_index: number | null
-  /** ReleaseKeysRequest as received: keys sealed to the enclave. */
-  sealed_keys: Uint8Array | null
   /** JSON: reasons for and against each host. */
   placement: string
   created_at: number
@@ -107,7 +122,21 @@ export interface JobGrantRow {
   job_id: string
   position: number
   grant_digest: string
-  nonce: Uint8Array
+  /** Null until the grant's releaser has joined. */
+  nonce: Uint8Array | null
+}
+
+/** A release of a job, from the moment that its intent is in the log. */
+export interface JobReleaseRow {
+  job_id: string
+  /** `direct:THUMBPRINT` or `brokered:THUMBPRINT`. */
+  releaser: string
+  /** JWS. */
+  intent: Uint8Array
+  /** Place of the intent in the log. */
+  log_index: number
+  /** ReleaseKeysRequest as received: keys sealed to the enclave. */
+  sealed_keys: Uint8Array | null
 }
 
 export interface TransitionRow {

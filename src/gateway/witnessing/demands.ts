@@ -9,13 +9,16 @@ export interface Demand {
   readonly notBefore: number
 }
 
-/** The quorums that policies demand. @param after - Checkpoint that must not be the younger one; null for none. */
-export async function demandsOf(policies: readonly Policy[], after: string | null): Promise<readonly Demand[]> {
+/** The quorums that policies demand. @param after - Checkpoints that must not be the younger ones. */
+export async function demandsOf(policies: readonly Policy[], after: readonly string[]): Promise<readonly Demand[]> {
   const demands: Demand[] = []
   for (const { log, witnessing } of policies) {
     if (witnessing.mode === 'none') continue
     const trust = { ...log, witnessing }
-    demands.push({ log: trust, notBefore: after === null ? 0 : (await verifyCheckpoint(after, trust)).time })
+    demands.push({
+      log: trust,
+      notBefore: Math.max(0, ...(await Promise.all(after.map((note) => verifyCheckpoint(note, trust)))).map((c) => c.time)),
+    })
   }
   return demands
 }

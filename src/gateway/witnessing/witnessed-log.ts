@@ -1,5 +1,5 @@
 import type { Policy } from '../../verify/documents/policy.ts'
-import type { Predicate } from '../../verify/documents/statement.ts'
+import type { StatedRelease } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { type LoggedEntry, parseCheckpoint, verifyCheckpoint } from '../../verify/tlog/index.ts'
 import type { EntryPlace, TransparencyLog } from '../log/index.ts'
@@ -32,17 +32,17 @@ export class WitnessedLog {
   /** A fresh checkpoint for the nonce of a job. @throws AttestError `WITNESS_QUORUM`. */
   async checkpoint(policies: readonly Policy[]): Promise<string> {
     const newest = await this.#log.checkpoint()
-    const demands = await demandsOf(policies, null)
+    const demands = await demandsOf(policies, [])
     return demands.length === 0 ? newest : (await this.#witnessing.cosigned(parseCheckpoint(newest).size, demands)).note
   }
 
   /**
    * An entry of a job under a checkpoint as its policies demand. The first one that is good enough is kept: the same answer
    * for ever, because statements and receipts repeat its time.
-   * @param after - Checkpoint that must not be the younger one, under the same policies; null for none.
+   * @param after - Checkpoints that must not be the younger ones, under the same policies.
    * @throws AttestError `NOT_FOUND`, `WITNESS_QUORUM`.
    */
-  async entry(index: number, policies: readonly Policy[], after: string | null): Promise<LoggedEntry & EntryPlace> {
+  async entry(index: number, policies: readonly Policy[], after: readonly string[]): Promise<LoggedEntry & EntryPlace> {
     const plain = await this.#log.entryAt(index)
     const demands = await demandsOf(policies, after)
     if (await satisfies(plain.checkpoint, demands)) return plain
@@ -54,7 +54,7 @@ export class WitnessedLog {
   }
 
   /** Where an entry of a job stands, as statements say it: the earliest time that any policy's witnesses vouch for. */
-  async placeOf(index: number, policies: readonly Policy[], after: string | null): Promise<NonNullable<Predicate['release']>> {
+  async placeOf(index: number, policies: readonly Policy[], after: readonly string[]): Promise<StatedRelease> {
     const { leafHash, checkpoint } = await this.entry(index, policies, after)
     const own = { origin: this.#log.origin, key: this.#log.verifierKey, witnessing: { mode: 'none' } } as const
     const views = policies.length === 0 ? [own] : policies.map(({ log, witnessing }) => ({ ...log, witnessing }))

@@ -4,7 +4,7 @@ import { HPKE_SUITES, type HpkeSuiteName } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { KeyRelease } from '../job/job.ts'
 import type { Offer } from '../job/offer.ts'
-import type { SealedKey } from '../job/read-release.ts'
+import type { ReleasePart, SealedKey } from '../job/read-release.ts'
 
 const JOB_ID = /^[A-Za-z0-9_-]{22}$/
 
@@ -28,13 +28,15 @@ export function offerFromWire(wire: sealgate.v1.IJobOffer): Offer {
 /** @throws AttestError `DOCUMENT_INVALID`, `SUITE_UNSUPPORTED`. */
 export function releaseFromWire(wire: sealgate.v1.IKeyRelease): KeyRelease {
   return {
-    intent: bytesOf(wire.intentJws),
     grants: (wire.grantsJws ?? []).map(bytesOf),
     policies: (wire.policies ?? []).map(bytesOf),
-    entry: entryFromWire(wire.entry),
-    keys: (wire.keys ?? []).map(keyFromWire),
+    parts: (wire.parts ?? []).map(partFromWire),
     ear: bytesOf(wire.ear),
   }
+}
+
+function partFromWire(wire: sealgate.v1.IReleasePart): ReleasePart {
+  return { intent: bytesOf(wire.intentJws), entry: entryFromWire(wire.entry), keys: (wire.keys ?? []).map(keyFromWire) }
 }
 
 function keyFromWire(wire: sealgate.v1.ISealedKey): SealedKey {

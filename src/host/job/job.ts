@@ -276,8 +276,7 @@ export class Job {
     const { job, contract } = this.#offer
     const { bindingDigest, evidenceDigest } = this.#collected
     const { agent, attester } = this.#means
-    const timing =
-      release === null ? null : { lower: release.logged.checkpoint.time, upper: timeBounds(release.latestTime, this.#elapsedMs()).upper }
+    const timing = release === null ? null : { lower: release.earliestTime, upper: timeBounds(release.latestTime, this.#elapsedMs()).upper }
     const subject = { job, contract, bindingDigest, evidenceDigest, simulated: attester.simulated, agent, release, timing }
     return this.#keys.signOnce(encodeJobStatement(subject, ending), RECEIPT_TYP)
   }

@@ -17,13 +17,19 @@ export interface SealedKey extends Wrapped {
   readonly header: string
 }
 
-/** A release as it came from the gateway, with the dataset headers that the contract names. Nothing in it is verified. */
-export interface Release {
+/** What one releaser let go: its intent, where that was logged, and the keys. Nothing in it is verified. */
+export interface ReleasePart {
   readonly intent: Uint8Array
-  readonly grants: readonly Uint8Array[]
-  readonly policies: readonly Uint8Array[]
   readonly entry: LoggedEntry
   readonly keys: readonly SealedKey[]
+}
+
+/** A release as it came from the gateway, with the dataset headers that the contract names. Nothing in it is verified. */
+export interface Release {
+  readonly grants: readonly Uint8Array[]
+  readonly policies: readonly Uint8Array[]
+  /** One of each releaser. */
+  readonly parts: readonly ReleasePart[]
   /** The gateway's attestation result: a claim that the receipt repeats, nothing that the agent relies on. May be empty. */
   readonly ear: Uint8Array
   /** In the order of the contract's inputs. */
@@ -37,15 +43,20 @@ export interface Named<T> {
   readonly document: T
 }
 
-/** A release whose signatures verify and whose documents parse. Whether they fit this job is another question. */
-export interface ReadRelease {
+/** A part whose intent is signed and parses. */
+export interface ReadPart {
   readonly intentJws: Uint8Array
   readonly intent: Named<ReleaseIntent> & { readonly signer: string }
+  readonly entry: LoggedEntry
+  readonly keys: readonly SealedKey[]
+}
+
+/** A release whose signatures verify and whose documents parse. Whether they fit this job is another question. */
+export interface ReadRelease {
   readonly grants: readonly SignedGrant[]
   readonly policies: readonly Named<Policy>[]
   readonly headers: readonly Named<DatasetHeader>[]
-  readonly entry: LoggedEntry
-  readonly keys: readonly SealedKey[]
+  readonly parts: readonly ReadPart[]
   readonly ear: AttestationResult | null
 }
 
@@ -54,19 +65,20 @@ const MAX_DOCUMENTS = 16
 
 /** @throws AttestError `LIMIT_EXCEEDED`, `JWS_MALFORMED`, `SIGNATURE_INVALID`, `JSON_*`, `DOCUMENT_INVALID`, `HEADER_INVALID`. */
 export async function readRelease(release: Release): Promise<ReadRelease> {
-  if (release.grants.length > MAX_DOCUMENTS || release.policies.length > MAX_DOCUMENTS) {
-    throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_DOCUMENTS} grants or policies`, { at: 'release' })
+  if (Math.max(release.grants.length, release.policies.length, release.parts.length) > MAX_DOCUMENTS) {
+    throw new AttestError('LIMIT_EXCEEDED', `more than ${MAX_DOCUMENTS} grants, policies or parts`, { at: 'release' })
   }
   return {
-    intentJws: release.intent,
-    intent: await readSigned(release.intent, INTENT_TYP, 'intent', parseIntent),
     grants: await Promise.all(release.grants.map(readGrant)),
     policies: await Promise.all(release.policies.map((text) => named(text, parsePolicy))),
     headers: await Promise.all(release.headers.map((bytes) => named(bytes, parseDatasetHeader))),
-    entry: release.entry,
-    keys: release.keys,
+    parts: await Promise.all(release.parts.map(readPart)),
     ear: release.ear.length === 0 ? null : parseDocument('ear', attestationResultSchema, release.ear),
   }
+}
+
+async function readPart({ intent, entry, keys }: ReleasePart): Promise<ReadPart> {
+  return { intentJws: intent, intent: await readSigned(intent, INTENT_TYP, 'intent', parseIntent), entry, keys }
 }
 
 async function readGrant(jws: Uint8Array): Promise<SignedGrant> {

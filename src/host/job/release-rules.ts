@@ -1,5 +1,5 @@
 import { same } from '../../verify/appraise/check.ts'
-import { intentChecks, jobGrantChecks, policiesAllow } from '../../verify/appraise/index.ts'
+import { intentChecks, jobGrantChecks, policiesAllow, wholeChecks } from '../../verify/appraise/index.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
 import type { ErrorCode } from '../../verify/errors.ts'
@@ -43,15 +43,25 @@ export const RELEASE_RULES: readonly ReleaseRule[] = [
       'binding.intent-slots': 'GRANT_USED',
       'policy.intent-uses': 'GRANT_USED',
     },
-    checks: (a, { intent, grants }) =>
-      intentChecks(intent.document, intent.signer, {
-        job: a.job,
-        contract: a.contract,
-        grants,
-        binding: a.bindingDigest,
-        evidence: a.evidenceDigest,
-        kem: a.kemDigest,
-      }),
+    checks: (a, { parts, grants }) =>
+      parts.flatMap(({ intent }) =>
+        intentChecks(intent.document, intent.signer, {
+          job: a.job,
+          contract: a.contract,
+          grants,
+          binding: a.bindingDigest,
+          evidence: a.evidenceDigest,
+          kem: a.kemDigest,
+        }),
+      ),
+  },
+  {
+    // One part of every releaser and not one more: keys of some owners alone open nothing.
+    code: 'GRANT_DENIED',
+    checks: (a, { parts, grants }) => {
+      const intents = parts.map(({ intent }) => ({ intent: intent.document, signer: intent.signer }))
+      return [...wholeChecks(intents, a.contract, grants), check('policy.released', parts.length > 0, 'a release', `${parts.length} parts`)]
+    },
   },
   {
     code: 'HEADER_INVALID',
@@ -80,7 +90,10 @@ export const RELEASE_RULES: readonly ReleaseRule[] = [
   },
   {
     code: 'UNWRAP_FAILED',
-    checks: (a, r) => [same('binding.sealed-keys', [...new Set(inputsOf(a))].sort(), sorted(r.keys.map((k) => k.header)))],
+    checks: (_, { parts }) =>
+      parts.map(({ intent, keys }) =>
+        same('binding.sealed-keys', sorted([...new Set(intent.document.datasets)]), sorted(keys.map((k) => k.header))),
+      ),
   },
 ]
 

@@ -1,7 +1,15 @@
 import { fromBase64Url, toHex } from '../../verify/bytes/bytes.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
-import { encodeStatement, type OutcomeKind, PREDICATE_TYPE, type Predicate, STATEMENT_TYPE } from '../../verify/documents/statement.ts'
+import {
+  encodeStatement,
+  type OutcomeKind,
+  PREDICATE_TYPE,
+  type Predicate,
+  STATEMENT_TYPE,
+  type StatedRelease,
+} from '../../verify/documents/statement.ts'
 import { AttestError, type ErrorCode } from '../../verify/errors.ts'
+import type { VerifiedEntry } from '../../verify/tlog/index.ts'
 import type { RunUsage } from '../runner/types.ts'
 import type { CheckedRelease } from './admission.ts'
 import type { TimeBounds } from './clock.ts'
@@ -16,7 +24,7 @@ export interface StatementSubject {
   readonly simulated: boolean
   /** Name and version of this program. */
   readonly agent: string
-  /** Null until a release was verified: nothing unverified is repeated under the job key. */
+  /** Null until all releases were verified: nothing unverified is repeated under the job key. */
   readonly release: CheckedRelease | null
   /** When the job ended; null without a release, whose log entry tells the time. */
   readonly timing: TimeBounds | null
@@ -56,12 +64,12 @@ export function encodeJobStatement(subject: StatementSubject, ending: Ending): U
       attempt: contract.attempt,
       image: contract.image,
       inputs: contract.inputs,
-      grants: release?.intent.document.grants ?? [],
+      grants: (release?.grants ?? []).map((g) => g.digest).sort(),
       policies: contract.policies,
       binding: subject.bindingDigest,
       evidence: subject.evidenceDigest,
       ear: release?.ear ?? null,
-      release: releaseOf(release),
+      releases: (release?.parts ?? []).map(({ logged }) => placeOf(logged)),
       isolation: ending.isolation,
       outcome: ending.outcome,
       outputs: (sealed?.commitments ?? []).map((commitment) => ({ commitment })),
@@ -75,9 +83,7 @@ export function encodeJobStatement(subject: StatementSubject, ending: Ending): U
   })
 }
 
-function releaseOf(release: CheckedRelease | null): Predicate['release'] {
-  if (release === null) return null
-  const { leafHash, index, checkpoint } = release.logged
+function placeOf({ leafHash, index, checkpoint }: VerifiedEntry): StatedRelease {
   return { leafHash, index, treeSize: checkpoint.size, time: checkpoint.time }
 }
 

@@ -5,6 +5,7 @@ import { hpkeKeyDigest } from '../documents/keys.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
 import { listed, sameJson } from './check.ts'
+import { inputReleaserChecks, releaserOf } from './releasers.ts'
 
 /** A grant whose signature was verified: what it says, its digest, and the thumbprint of its signer. */
 export interface SignedGrant {
@@ -24,11 +25,11 @@ export interface GrantedJob {
 
 /**
  * Everything but time that the owners' grants decide about a job: each grant allows it ({@link grantChecks}), together
- * they cover every input under its own owner's key, and the contract follows no policy that no grant names.
+ * they cover every input under its own owner's key, each by one releaser, and the contract follows no policy that no grant names.
  */
 export async function jobGrantChecks(job: GrantedJob, grants: readonly SignedGrant[]): Promise<readonly Check[]> {
   const each = await Promise.all(grants.map((g) => grantChecks(job, g)))
-  return [...each.flat(), ...coverageChecks(job, grants)]
+  return [...each.flat(), ...coverageChecks(job, grants), ...inputReleaserChecks(job.contract, grants)]
 }
 
 /**
@@ -71,7 +72,12 @@ export async function grantChecks(job: GrantedJob, { grant, digest, signer }: Si
     ),
     check('policy.grant-purpose', grant.purposes.includes(contract.purpose), `${oneOf(grant.purposes)} ${by}`, contract.purpose),
     check('policy.grant-policy', contract.policies.includes(grant.policy), `${grant.policy} ${by}`, listed(contract.policies)),
-    check('policy.grant-release', grant.release === contract.release, `${grant.release} ${by}`, contract.release),
+    check(
+      'policy.grant-release',
+      contract.release.includes(releaserOf({ grant, signer }).mode),
+      `${grant.release} ${by}`,
+      listed(contract.release),
+    ),
     check('policy.grant-uses', grant.uses >= 1, `at least one use ${by}`, `${grant.uses} uses`),
     ...jurisdictions(grant, contract, by),
   ]

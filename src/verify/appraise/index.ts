@@ -3,6 +3,16 @@ export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from '
 export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'
 export { type Leniency, leniencyOf } from './leniency.ts'
 export { type AppraisedClaims, appraisePolicy } from './policy.ts'
+export {
+  inputReleaserChecks,
+  type Releaser,
+  releaserOf,
+  releaserText,
+  type Share,
+  shareOf,
+  sharesOf,
+  wholeChecks,
+} from './releasers.ts'
 export { claimOf, type HostRoom, type JobClaim, misfit, roomObstacle } from './room.ts'
 export {
   checkpointAgeChecks,

@@ -1,16 +1,18 @@
 import type { Contract } from '../documents/contract.ts'
 import type { ReleaseIntent } from '../documents/intent.ts'
 import type { Leaf } from '../documents/leaf.ts'
-import { check } from '../evidence/check.ts'
+import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
-import { listed, same } from './check.ts'
+import { same } from './check.ts'
 import type { SignedGrant } from './grant-rules.ts'
+import { releaserText, type Share, shareOf, sharesOf } from './releasers.ts'
 
 /** The job that a release intent must speak of, each part as its holder worked it out for itself. */
 export interface IntendedJob {
   /** Job digest. */
   readonly job: string
   readonly contract: Contract
+  /** All grants of the job: those that the signer releases under follow from them. */
   readonly grants: readonly SignedGrant[]
   /** SHA-256 of the binding's canonical bytes. */
   readonly binding: string
@@ -21,32 +23,38 @@ export interface IntendedJob {
 }
 
 /**
- * Whether a release intent is about exactly this job, evidence and key, is signed by the owner of every grant, and uses
- * one slot of each grant. Time is apart: {@link intentTimeChecks}.
+ * Whether a release intent is about exactly this job, evidence and key, takes exactly the grants that its signer releases
+ * under and the data that they cover, and uses one slot of each grant. Time is apart: {@link intentTimeChecks}. That all
+ * intents together are the whole job is another question: {@link wholeChecks}.
  * @param signer - Thumbprint of the key that signed the intent.
  */
 export function intentChecks(intent: ReleaseIntent, signer: string, want: IntendedJob): readonly Check[] {
   const { contract, grants } = want
-  const owners = [...new Set(grants.map((g) => g.signer))]
-  const slots = intent.slots.map((s) => s.grant)
-  const digests = grants.map((g) => g.digest).sort()
+  const shares = sharesOf(contract, grants)
+  const share = shareOf(shares, intent, signer)
   const overdrawn = intent.slots.filter((s) => s.k >= (grants.find((g) => g.digest === s.grant)?.grant.uses ?? 0))
+  const wanted = oneOf(shares.map((s) => releaserText(s.releaser)))
   return [
-    check('policy.intent-signer', owners.length === 1 && owners[0] === signer, listed(owners), signer),
+    check('policy.intent-signer', share !== null, wanted, releaserText({ mode: intent.mode, thumbprint: signer })),
     same('binding.intent-job', want.job, intent.job),
     same('binding.intent-binding', want.binding, intent.binding),
     same('binding.intent-evidence', want.evidence, intent.evidence),
     same('binding.intent-key', want.kem, intent.kem),
-    same(
-      'binding.intent-datasets',
-      contract.inputs.map((i) => i.header),
-      intent.datasets,
-    ),
-    same('binding.intent-grants', digests, intent.grants),
+    ...(share === null ? [] : shareChecks(intent, share)),
     same('binding.intent-policies', contract.policies, intent.policies),
-    same('binding.intent-mode', contract.release, intent.mode),
-    same('binding.intent-slots', digests, slots),
+    check('binding.intent-mode', contract.release.includes(intent.mode), oneOf(contract.release), intent.mode),
     check('policy.intent-uses', overdrawn.length === 0, 'slots below the uses of each grant', `${overdrawn.length} beyond`),
+  ]
+}
+
+/** The grants and the data of the signer, all of them and no others'. */
+function shareChecks(intent: ReleaseIntent, share: Share): readonly Check[] {
+  const digests = share.grants.map((g) => g.digest)
+  const slots = intent.slots.map((s) => s.grant)
+  return [
+    same('binding.intent-datasets', share.datasets, intent.datasets),
+    same('binding.intent-grants', digests, intent.grants),
+    same('binding.intent-slots', digests, slots),
   ]
 }
 
@@ -55,7 +63,7 @@ export function releaseLeafChecks(leaf: Leaf, intent: ReleaseIntent): readonly C
   return [
     same('binding.leaf-type', 'release', leaf.type),
     same('binding.leaf-tags', intent.slots.map((s) => s.tag).sort(), leaf.tags),
-    same('binding.leaf-ends', null, leaf.ends),
+    same('binding.leaf-ends', [], leaf.ends),
     same('binding.leaf-deadline', intent.deadline, leaf.deadline),
   ]
 }

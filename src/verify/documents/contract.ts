@@ -19,6 +19,11 @@ export const CONTRACT_TYP = 'sealgate-contract-v1+jws'
 
 export type RunnerKind = 'docker' | 'wasm'
 
+/** Who releases: the owner's own client, or a key broker that the owner's grant names. */
+export type ReleaseMode = 'brokered' | 'direct'
+
+export const RELEASE_MODES = ['brokered', 'direct'] as const
+
 /** A workload by digest: `sha256:` and 64 lower-case hexadecimal digits. */
 export interface ImageRef {
   readonly runner: RunnerKind
@@ -66,7 +71,8 @@ export interface Contract {
     readonly maxPricePerHour: string | null
   }
   readonly exclusive: 'host' | 'gpu' | 'none'
-  readonly release: 'direct'
+  /** How data may be released to the job: what the submitter accepts. Every grant says how its own data is. */
+  readonly release: readonly ReleaseMode[]
   readonly notAfter: string
 }
 
@@ -122,7 +128,7 @@ const schema: z.ZodType<Contract> = z.strictObject({
     maxPricePerHour: textField(64).nullable(),
   }),
   exclusive: z.enum(['host', 'gpu', 'none']),
-  release: z.literal('direct'),
+  release: setField(z.enum(RELEASE_MODES), RELEASE_MODES.length).refine((r) => r.length >= 1, { error: 'want at least one mode' }),
   notAfter: instantField,
 })
 

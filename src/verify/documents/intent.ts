@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { RELEASE_MODES, type ReleaseMode } from './contract.ts'
 import { countField, encodeDocument, instantField, parseDocument, setField, sha256Field } from './fields.ts'
 
 /** JWS `typ` of a release intent. */
@@ -11,7 +12,7 @@ export interface UseSlot {
   readonly tag: string
 }
 
-/** What a releaser is about to do. Logged before any key is sealed (design section 3.6). */
+/** What one releaser is about to do, with its own grants and their data. Logged before any key is sealed (design section 3.6). */
 export interface ReleaseIntent {
   readonly v: 1
   /** Job digest. */
@@ -20,15 +21,16 @@ export interface ReleaseIntent {
   readonly binding: string
   /** See {@link evidenceDigest}. */
   readonly evidence: string
-  /** SHA-256 of the dataset headers, in the order of the contract's inputs. */
+  /** SHA-256 of the dataset headers that the grants cover, in the order of the contract's inputs. */
   readonly datasets: readonly string[]
-  /** SHA-256 of the grants. */
+  /** SHA-256 of the job's grants that the signer releases under. */
   readonly grants: readonly string[]
   readonly policies: readonly string[]
   readonly slots: readonly UseSlot[]
   /** Digest of the enclave's KEM key. */
   readonly kem: string
-  readonly mode: 'direct'
+  /** `direct`: the owner of the grants signed; `brokered`: the broker that the grants name. */
+  readonly mode: ReleaseMode
   /** A terminal entry must follow by then. */
   readonly deadline: string
 }
@@ -46,7 +48,7 @@ const schema: z.ZodType<ReleaseIntent> = z.strictObject({
     .min(1)
     .max(16),
   kem: sha256Field,
-  mode: z.literal('direct'),
+  mode: z.enum(RELEASE_MODES),
   deadline: instantField,
 })
 

@@ -16,18 +16,21 @@ export interface Leaf {
   readonly commitment: string
   /** Use-slot tags of a release, else empty. */
   readonly tags: readonly string[]
-  /** Leaf hash of the release that this entry ends; null for others. */
-  readonly ends: string | null
+  /** Leaf hashes of the releases that this entry ends: all that its job had; empty for others. */
+  readonly ends: readonly string[]
   /** By when a release must have an ending; null for others. */
   readonly deadline: string | null
 }
+
+/** A job has at most one release for each of its grants. */
+export const MAX_RELEASES = 16
 
 const schema: z.ZodType<Leaf> = z.strictObject({
   v: z.literal(1),
   type: z.enum(['onboard', 'release', 'execution', 'refusal', 'lost', 'revocation', 'erasure']),
   commitment: sha256Field,
   tags: setField(sha256Field, 16),
-  ends: sha256Field.nullable(),
+  ends: setField(sha256Field, MAX_RELEASES),
   deadline: instantField.nullable(),
 })
 

@@ -2,6 +2,7 @@ import * as z from 'zod'
 import { encodeCanonical, type Json } from '../formats/canonical-json.ts'
 import { type EvidenceBundleJson, evidenceBundleSchema } from './evidence-bundle.ts'
 import { blobField, bytesField, checkDocument, countField, parseDocument, sha256Field } from './fields.ts'
+import { MAX_RELEASES } from './leaf.ts'
 
 /** A log entry with its proof. */
 export interface ProvenEntry {
@@ -28,14 +29,16 @@ export interface ReceiptFile {
   readonly policies: readonly string[]
   /** Dataset headers in the order of the contract's inputs. */
   readonly headers: readonly string[]
-  readonly intent: string | null
+  /** One for each release that was logged, in the order of the log. */
+  readonly intents: readonly string[]
   readonly evidence: EvidenceBundleJson | null
   readonly ownerNonces: readonly string[]
   /** The checkpoint that went into the job nonce. */
   readonly nonceCheckpoint: string | null
   /** Certificates, CRLs and OCSP responses (DER) and documents of Intel and NVIDIA as used. */
   readonly endorsements: readonly string[]
-  readonly log: { readonly release: ProvenEntry | null; readonly ending: ProvenEntry }
+  /** `releases` are the entries of `intents`, in their order. */
+  readonly log: { readonly releases: readonly ProvenEntry[]; readonly ending: ProvenEntry }
 }
 
 /** Largest receipt file, in bytes. */
@@ -64,7 +67,7 @@ export const receiptFileSchema: z.ZodType<ReceiptFile> = z.strictObject({
   grants: z.array(document).max(16),
   policies: z.array(document).max(16),
   headers: z.array(document).max(64),
-  intent: document.nullable(),
+  intents: z.array(document).max(MAX_RELEASES),
   evidence: evidenceBundleSchema.nullable(),
   ownerNonces: z.array(bytesField(32)).max(16),
   nonceCheckpoint: z
@@ -73,7 +76,7 @@ export const receiptFileSchema: z.ZodType<ReceiptFile> = z.strictObject({
     .max(16 * 1024)
     .nullable(),
   endorsements: z.array(blobField(1024 * 1024)).max(MAX_RECEIPT_ENDORSEMENTS),
-  log: z.strictObject({ release: provenEntrySchema.nullable(), ending: provenEntrySchema }),
+  log: z.strictObject({ releases: z.array(provenEntrySchema).max(MAX_RELEASES), ending: provenEntrySchema }),
 })
 
 export function parseReceiptFile(bytes: Uint8Array): ReceiptFile {

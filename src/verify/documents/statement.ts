@@ -4,6 +4,7 @@ import { type ContractInput, type ImageRef, imageRefSchema, inputSchema } from '
 import { bytesField, countField, encodeDocument, parseDocument, setField, sha256Field, textField } from './fields.ts'
 import { type LegalContext, legalSchema } from './header.ts'
 import { ISOLATION_GRADES, type IsolationGrade } from './isolation.ts'
+import { MAX_RELEASES } from './leaf.ts'
 
 /** JWS `typ` of a receipt: an in-toto Statement as payload. */
 export const RECEIPT_TYP = 'sealgate-receipt-v1+jws'
@@ -26,6 +27,14 @@ export interface AttestationResult {
   readonly simulated: boolean
 }
 
+/** Where a release stands in the log. `time` is the earliest that any policy's witnesses vouch for. */
+export interface StatedRelease {
+  readonly leafHash: string
+  readonly index: number
+  readonly treeSize: number
+  readonly time: number
+}
+
 /** What was done, by whom, on what, under which rules. Times are seconds since the epoch from log checkpoints. */
 export interface Predicate {
   readonly v: 1
@@ -42,7 +51,8 @@ export interface Predicate {
   readonly binding: string | null
   readonly evidence: string | null
   readonly ear: AttestationResult | null
-  readonly release: { readonly leafHash: string; readonly index: number; readonly treeSize: number; readonly time: number } | null
+  /** The releases that stand in the log, in their order there: one for each releaser, unless the job ended before. */
+  readonly releases: readonly StatedRelease[]
   readonly isolation: {
     readonly runner: 'docker' | 'wasm'
     readonly profile: string
@@ -117,7 +127,12 @@ const predicateSchema: z.ZodType<Predicate> = z.strictObject({
   binding: sha256Field.nullable(),
   evidence: sha256Field.nullable(),
   ear: attestationResultSchema.nullable(),
-  release: z.strictObject({ leafHash: sha256Field, index: countField(), treeSize: countField(), time: countField() }).nullable(),
+  releases: z
+    .array(z.strictObject({ leafHash: sha256Field, index: countField(), treeSize: countField(), time: countField() }))
+    .max(MAX_RELEASES)
+    .refine((list) => list.every((r, i) => i === 0 || (list[i - 1]?.index ?? 0) < r.index), {
+      error: 'want releases in their order in the log',
+    }),
   isolation: z
     .strictObject({
       runner: z.enum(['docker', 'wasm']),

@@ -22,6 +22,16 @@ export interface Named<T> {
   readonly digest: string
 }
 
+/** One release of a receipt: what its releaser signed, and where that was logged. */
+export interface ReceiptRelease {
+  readonly intent: ReleaseIntent
+  /** The JWS as logged. */
+  readonly bytes: Uint8Array
+  /** Thumbprint. */
+  readonly signer: string
+  readonly entry: LoggedEntry
+}
+
 /** The evidence of a receipt, and what its binding says before any of it is verified. */
 export interface ReceiptEvidence {
   readonly bundle: EvidenceBundle
@@ -44,12 +54,12 @@ export interface ReceiptDocuments {
   readonly grants: readonly SignedGrant[]
   readonly policies: readonly Named<Policy>[]
   readonly headers: readonly Named<DatasetHeader>[]
-  readonly intent: { readonly value: ReleaseIntent; readonly bytes: Uint8Array; readonly signer: string } | null
   readonly evidence: ReceiptEvidence | null
   readonly ownerNonces: readonly Uint8Array[]
   readonly nonceCheckpoint: string | null
   readonly endorsements: readonly Uint8Array[]
-  readonly release: LoggedEntry | null
+  /** In their order in the log. */
+  readonly releases: readonly ReceiptRelease[]
   readonly ending: LoggedEntry
 }
 
@@ -70,12 +80,11 @@ export async function readReceiptFile(file: ReceiptFile): Promise<ReceiptDocumen
     grants,
     policies: await Promise.all(file.policies.map((text) => readNamed(text, parsePolicy))),
     headers: await Promise.all(file.headers.map((text) => readNamed(text, parseDatasetHeader))),
-    intent: file.intent === null ? null : await readIntent(file.intent),
     evidence: file.evidence === null ? null : await readEvidence(bundleFromJson(file.evidence)),
     ownerNonces: file.ownerNonces.map(fromBase64Url),
     nonceCheckpoint: file.nonceCheckpoint,
     endorsements: file.endorsements.map(fromBase64Url),
-    release: file.log.release === null ? null : entryFromJson(file.log.release),
+    releases: await readReleases(file),
     ending: entryFromJson(file.log.ending),
   }
 }
@@ -90,9 +99,19 @@ export async function readGrant(text: string, at: string): Promise<SignedGrant> 
   return { grant: parseGrant(payload), digest, signer }
 }
 
-async function readIntent(text: string): Promise<ReceiptDocuments['intent']> {
-  const { payload, bytes, signer } = await readSigned(text, INTENT_TYP, 'intent')
-  return { value: parseIntent(payload), bytes, signer }
+/** @throws AttestError `DOCUMENT_INVALID` for intents without entries, or entries without intents. */
+async function readReleases({ intents, log }: ReceiptFile): Promise<readonly ReceiptRelease[]> {
+  if (intents.length !== log.releases.length) {
+    throw new AttestError('DOCUMENT_INVALID', `${intents.length} intents and ${log.releases.length} entries of them`, {
+      at: 'receipt-file.log.releases',
+    })
+  }
+  const releases: ReceiptRelease[] = []
+  for (const [i, entry] of log.releases.entries()) {
+    const { payload, bytes, signer } = await readSigned(intents[i] ?? '', INTENT_TYP, `intents[${i}]`)
+    releases.push({ intent: parseIntent(payload), bytes, signer, entry: entryFromJson(entry) })
+  }
+  return releases
 }
 
 interface SignedDocument {

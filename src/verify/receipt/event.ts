@@ -90,7 +90,7 @@ async function checkEntry(entry: LoggedEntry, opening: Uint8Array, type: EventTy
   const found = await attempt('log-entry', `an entry of ${view.log.origin}`, () => verifyEntry({ ...entry, opening }, view))
   const leaf = found.value?.leaf
   const says = leaf === undefined ? null : JSON.stringify([leaf.type, leaf.tags, leaf.ends, leaf.deadline])
-  const want = JSON.stringify([type, [], null, null])
+  const want = JSON.stringify([type, [], [], null])
   return {
     checks: [found.check, check('signature.log-leaf', says === want, want, says ?? 'none')],
     entry: found.value,

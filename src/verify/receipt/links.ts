@@ -30,8 +30,8 @@ export function isAgentSigned(doc: ReceiptDocuments): boolean {
  * no grants, no legal context, even where the log holds one.
  */
 export function isUnread(doc: ReceiptDocuments): boolean {
-  const { type, release } = doc.statement.predicate
-  return type === 'refusal' && isAgentSigned(doc) && release === null
+  const { type, releases } = doc.statement.predicate
+  return type === 'refusal' && isAgentSigned(doc) && releases.length === 0
 }
 
 /**
@@ -39,7 +39,8 @@ export function isUnread(doc: ReceiptDocuments): boolean {
  * and evidence only if it came to that. What is missing is missing everywhere.
  */
 export function partChecks(doc: ReceiptDocuments): readonly Check[] {
-  const { release, evidence } = doc
+  const { evidence } = doc
+  const released = doc.releases.length > 0
   const { type, ...stated } = doc.statement.predicate
   const executed = type === 'execution'
   const attested = evidence !== null
@@ -52,19 +53,17 @@ export function partChecks(doc: ReceiptDocuments): readonly Check[] {
       `${SIGNERS[type].join(' or ')} signatures of Ed25519`,
       String(signatures),
     ),
-    check('format.release', release !== null || type === 'refusal', 'a release before anything but a refusal', presence(release)),
+    check('format.release', released || type === 'refusal', 'a release before anything but a refusal', `${doc.releases.length} releases`),
     check(
       'format.evidence',
-      attested || (release === null && !isAgentSigned(doc)),
+      attested || (!released && !isAgentSigned(doc)),
       'evidence of whoever signed or was given keys',
       presence(evidence),
     ),
-    part('format.intent', release !== null, doc.intent),
-    part('format.stated-release', release !== null && !isUnread(doc), stated.release),
     part('format.stated-binding', attested, stated.binding),
     part('format.stated-evidence', attested, stated.evidence),
     part('format.nonce-checkpoint', attested, doc.nonceCheckpoint),
-    part('format.timing', isAgentSigned(doc) && stated.release !== null, stated.timing),
+    part('format.timing', isAgentSigned(doc) && stated.releases.length > 0, stated.timing),
     part('format.isolation', executed, stated.isolation),
     part('format.usage', executed, stated.usage),
     check('format.owner-nonces', doc.ownerNonces.length === (attested ? doc.grants.length : 0), nonces, String(doc.ownerNonces.length)),
@@ -89,7 +88,7 @@ export function linkChecks(doc: ReceiptDocuments): readonly Check[] {
   const { contract, evidence, policies, headers } = doc
   const stated = doc.statement.predicate
   const { jobId, attempt, image, inputs } = contract.value
-  const complete = doc.release !== null
+  const complete = doc.releases.length > 0
   const unread = isUnread(doc)
   const wantPolicies = complete || policies.length > 0 ? contract.value.policies : []
   const wantHeaders = complete || headers.length > 0 ? inputs.map((i) => i.header) : []

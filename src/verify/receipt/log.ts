@@ -20,62 +20,84 @@ export interface LogView extends Pick<Policy, 'log' | 'witnessing'> {
 /** What the log says of a receipt, once its proofs are verified. */
 export interface LogFacts {
   readonly checks: readonly Check[]
-  readonly release: VerifiedEntry | null
+  /** Of each release of the receipt, in their order; null where an entry is not proven. */
+  readonly releases: readonly ReleaseFacts[] | null
   readonly ending: VerifiedEntry | null
-  /** Seconds since the epoch that every policy's witnesses vouch for; null where nothing is proven. */
-  readonly releaseTime: number | null
   readonly endingTime: number | null
-  /** By policy digest: the time that this policy's own witnesses vouch for. */
-  readonly releaseTimes: ReadonlyMap<string, number>
 }
 
-/** Verifies both entries and the checkpoint in the nonce, as every view demands, and that they follow on each other. */
+/** Where one release stands in the log, and when. */
+export interface ReleaseFacts {
+  readonly entry: VerifiedEntry
+  /** Seconds since the epoch that every policy's witnesses vouch for. */
+  readonly time: number
+  /** By policy digest: the time that this policy's own witnesses vouch for. */
+  readonly times: ReadonlyMap<string, number>
+}
+
+/** Verifies all entries and the checkpoint in the nonce, as every view demands, and that they follow on each other. */
 export async function checkLog(doc: ReceiptDocuments, views: readonly LogView[]): Promise<LogFacts> {
   const seen = await Promise.all(views.map((view) => look(doc, view)))
-  const release = seen[0]?.release ?? null
+  const releases = releaseFacts(doc, seen)
   const ending = seen[0]?.ending ?? null
-  const releaseTime = earliest(seen.map((s) => s.release))
   const endingTime = earliest(seen.map((s) => s.ending))
   const checks = [
     check('signature.log', views.length > 0, 'a log that a policy or the trust file names', `${views.length} named`),
     ...seen.flatMap((s) => s.checks),
-    ...statedReleaseChecks(doc, release, releaseTime),
-    ...endingChecks(doc, release, ending),
-    ...orderChecks(doc, release, ending, releaseTime, endingTime),
+    ...(releases === null ? [] : statedReleaseChecks(doc, releases)),
+    ...endingChecks(doc, releases, ending),
+    ...orderChecks(doc, releases, ending, endingTime),
   ]
-  const times = seen.flatMap((s) =>
-    s.view.policy === null || s.release === null ? [] : [[s.view.policy.digest, s.release.checkpoint.time] as const],
-  )
-  return { checks, release, ending, releaseTime, endingTime, releaseTimes: new Map(times) }
+  return { checks, releases, ending, endingTime }
 }
 
 interface Seen {
   readonly view: LogView
   readonly checks: readonly Check[]
-  readonly release: VerifiedEntry | null
+  /** In the order of the receipt's releases. */
+  readonly releases: readonly (VerifiedEntry | null)[]
   readonly ending: VerifiedEntry | null
 }
 
 async function look(doc: ReceiptDocuments, view: LogView): Promise<Seen> {
-  const { release: logged, intent, nonceCheckpoint } = doc
+  const { nonceCheckpoint } = doc
   const want = `an entry of ${view.log.origin}`
   const ending = await attempt('log-ending', want, () => verifyEntry({ ...doc.ending, opening: doc.receipt }, view))
-  const release =
-    logged === null || intent === null
-      ? null
-      : await attempt('log-release', want, () => verifyEntry({ ...logged, opening: intent.bytes }, view))
+  const releases = await Promise.all(
+    doc.releases.map(({ entry, bytes }) => attempt('log-release', want, () => verifyEntry({ ...entry, opening: bytes }, view))),
+  )
   const nonce =
     nonceCheckpoint === null
       ? null
       : await attempt('nonce-checkpoint', `a checkpoint of ${view.log.origin}`, () =>
           verifyCheckpoint(nonceCheckpoint, { ...view.log, witnessing: view.witnessing }),
         )
-  const checks = [ending, release, nonce].flatMap((a) => (a === null ? [] : [a.check]))
-  if (release?.value != null && nonce?.value != null && view.policy !== null) {
-    const { index, checkpoint } = release.value
+  const checks = [ending, ...releases, nonce].flatMap((a) => (a === null ? [] : [a.check]))
+  for (const { value } of releases) {
+    if (value === null || nonce?.value == null || view.policy === null) continue
+    const { index, checkpoint } = value
     checks.push(...nonceCheckpointChecks(view.policy.value, nonce.value, { index, time: checkpoint.time }))
   }
-  return { view, checks, release: release?.value ?? null, ending: ending.value }
+  return { view, checks, releases: releases.map((r) => r.value), ending: ending.value }
+}
+
+/** Null as soon as one release is not proven under one view: nothing is concluded from the rest. */
+function releaseFacts(doc: ReceiptDocuments, seen: readonly Seen[]): readonly ReleaseFacts[] | null {
+  const facts = doc.releases.flatMap((_, i) => {
+    const entry = seen[0]?.releases[i] ?? null
+    const time = earliest(seen.map((s) => s.releases[i] ?? null))
+    if (entry === null || time === null) return []
+    const times = seen.flatMap(({ view, releases }) =>
+      view.policy === null ? [] : [[view.policy.digest, releases[i]?.checkpoint.time ?? time] as const],
+    )
+    return [{ entry, time, times: new Map(times) }]
+  })
+  return facts.length === doc.releases.length ? facts : null
+}
+
+/** The instant at which everything was released; null without a release, or without a proven one. */
+export function releasedAt({ releases }: LogFacts): number | null {
+  return releases === null || releases.length === 0 ? null : Math.max(...releases.map((r) => r.time))
 }
 
 /** Does something that proves its result, and says how it went as a check: malformed input is a matter of `format`. */
@@ -98,49 +120,69 @@ function earliest(entries: readonly (VerifiedEntry | null)[]): number | null {
   return times.length === 0 || times.length < entries.length ? null : Math.min(...times)
 }
 
-function statedReleaseChecks(doc: ReceiptDocuments, release: VerifiedEntry | null, time: number | null): readonly Check[] {
-  if (release === null || doc.intent === null) return []
-  const leaf = releaseLeafChecks(release.leaf, doc.intent.value)
-  if (isUnread(doc)) return leaf
-  const proven = { leafHash: release.leafHash, index: release.index, treeSize: release.checkpoint.size, time }
-  const stated = doc.statement.predicate.release
-  return [same('signature.release', proven, stated === null ? null : { ...stated }), ...leaf]
+function statedReleaseChecks(doc: ReceiptDocuments, releases: readonly ReleaseFacts[]): readonly Check[] {
+  const leaves = releases.flatMap(({ entry }, i) => {
+    const intent = doc.releases[i]?.intent
+    return intent === undefined ? [] : releaseLeafChecks(entry.leaf, intent)
+  })
+  if (isUnread(doc)) return leaves
+  const proven = releases.map(({ entry, time }) => ({
+    leafHash: entry.leafHash,
+    index: entry.index,
+    treeSize: entry.checkpoint.size,
+    time,
+  }))
+  return [
+    same(
+      'signature.releases',
+      proven,
+      doc.statement.predicate.releases.map((r) => ({ ...r })),
+    ),
+    ...leaves,
+  ]
 }
 
-function endingChecks({ statement }: ReceiptDocuments, release: VerifiedEntry | null, ending: VerifiedEntry | null): readonly Check[] {
+/** One ending for all releases of the job: none stays open, and none of another job is closed with it. */
+function endingChecks(
+  { statement }: ReceiptDocuments,
+  releases: readonly ReleaseFacts[] | null,
+  ending: VerifiedEntry | null,
+): readonly Check[] {
   if (ending === null) return []
   const { type, ends, tags, deadline } = ending.leaf
   return [
     same('signature.ending-type', statement.predicate.type, type),
-    same('signature.ending-ends', release?.leafHash ?? null, ends),
+    same('signature.ending-ends', (releases ?? []).map(({ entry }) => entry.leafHash).sort(), ends),
     same('signature.ending-leaf', { deadline: null, tags: [] }, { deadline, tags }),
   ]
 }
 
 function orderChecks(
   doc: ReceiptDocuments,
-  release: VerifiedEntry | null,
+  releases: readonly ReleaseFacts[] | null,
   ending: VerifiedEntry | null,
-  releaseTime: number | null,
   endingTime: number | null,
 ): readonly Check[] {
-  if (release === null || ending === null || releaseTime === null || endingTime === null) return []
-  const [before, after] = [release.checkpoint, ending.checkpoint]
-  const grew = after.size > before.size || (after.size === before.size && equal(after.root, before.root))
-  return [
-    check('freshness.ending-index', ending.index > release.index, `after entry ${release.index}`, String(ending.index)),
-    check('signature.log-growth', grew, `a tree of ${before.size} leaves or one that grew from it`, `${after.size} leaves`),
-    notBefore('freshness.ending-time', releaseTime, endingTime),
-    ...deadlineChecks(doc, endingTime),
-    ...timingChecks(doc, releaseTime, endingTime),
-  ]
+  if (releases === null || releases.length === 0 || ending === null || endingTime === null) return []
+  const after = ending.checkpoint
+  const each = releases.flatMap(({ entry: { index, checkpoint: before }, time }) => {
+    const grew = after.size > before.size || (after.size === before.size && equal(after.root, before.root))
+    return [
+      check('freshness.ending-index', ending.index > index, `after entry ${index}`, String(ending.index)),
+      check('signature.log-growth', grew, `a tree of ${before.size} leaves or one that grew from it`, `${after.size} leaves`),
+      notBefore('freshness.ending-time', time, endingTime),
+    ]
+  })
+  const last = Math.max(...releases.map((r) => r.time))
+  return [...each, ...deadlineChecks(doc, endingTime), ...timingChecks(doc, last, endingTime)]
 }
 
 /** What the gateway ends alone may come late: that nobody else ended it in time is just what it says. */
 function deadlineChecks(doc: ReceiptDocuments, endingTime: number): readonly Check[] {
-  if (doc.intent === null || !isAgentSigned(doc)) return []
-  const { deadline } = doc.intent.value
-  return [check('freshness.deadline-kept', endingTime <= unixSeconds(deadline), `by ${deadline}`, instantOf(endingTime))]
+  if (!isAgentSigned(doc)) return []
+  return doc.releases.map(({ intent: { deadline } }) =>
+    check('freshness.deadline-kept', endingTime <= unixSeconds(deadline), `by ${deadline}`, instantOf(endingTime)),
+  )
 }
 
 /** The enclave's own bounds of now when it finished. */

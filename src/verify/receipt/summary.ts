@@ -1,10 +1,11 @@
-import { instantOf } from '../appraise/time-rules.ts'
+import { instantOf, unixSeconds } from '../appraise/time-rules.ts'
+import type { ReleaseMode } from '../documents/contract.ts'
 import type { LegalContext } from '../documents/header.ts'
 import { hpkeKeyDigest, type MlDsaKey } from '../documents/keys.ts'
 import type { Predicate, ReceiptType } from '../documents/statement.ts'
 import type { ReceiptDocuments } from './documents.ts'
 import { RESULT_SUBJECT } from './links.ts'
-import type { LogFacts } from './log.ts'
+import { type LogFacts, releasedAt } from './log.ts'
 
 /** One page about a job: who, what, on which data, where, when, and how it ended. Digests and thumbprints are base64url. */
 export interface ReceiptSummary {
@@ -34,7 +35,9 @@ export interface ReceiptSummary {
   /** True: no hardware protected anything. */
   readonly simulated: boolean
   readonly isolation: Predicate['isolation']
-  /** By the log, RFC 3339; null without a proven entry. */
+  /** Who released what, in the order of the log. */
+  readonly releases: readonly ReleaseSummary[]
+  /** By the log, RFC 3339; null without a proven entry. Released is when the last release was logged. */
   readonly releasedAt: string | null
   readonly endedAt: string | null
   readonly deadline: string | null
@@ -43,6 +46,19 @@ export interface ReceiptSummary {
   readonly results: string | null
   readonly usage: Predicate['usage']
   readonly keysDestroyed: Predicate['keysDestroyed']
+}
+
+/** One release: by whom, under which grants, of which data, and when. */
+export interface ReleaseSummary {
+  readonly mode: ReleaseMode
+  /** Thumbprint of the owner, or of the broker that the grants name. */
+  readonly releaser: string
+  readonly grants: readonly string[]
+  readonly datasets: readonly string[]
+  /** Place in the log. */
+  readonly index: number
+  /** By the log, RFC 3339; null where the entry is not proven. */
+  readonly at: string | null
 }
 
 /** Gathers what the receipt says. It is proven only where the verdict accepts. */
@@ -77,14 +93,30 @@ export async function summarize(
     measurement: proven?.measurement ?? null,
     simulated: predicate.simulated,
     isolation: predicate.isolation,
-    releasedAt: log.releaseTime === null ? null : instantOf(log.releaseTime),
-    endedAt: log.endingTime === null ? null : instantOf(log.endingTime),
-    deadline: doc.intent?.value.deadline ?? null,
+    releases: releaseSummaries(doc, log),
+    releasedAt: instantOrNull(releasedAt(log)),
+    endedAt: instantOrNull(log.endingTime),
+    deadline: doc.releases.map((r) => r.intent.deadline).sort((a, b) => unixSeconds(a) - unixSeconds(b))[0] ?? null,
     log: log.ending === null ? null : { origin: log.ending.checkpoint.origin, witnesses: witnessText(doc) },
     results: result?.name === RESULT_SUBJECT ? result.digest.sha256 : null,
     usage: predicate.usage,
     keysDestroyed: predicate.keysDestroyed,
   }
+}
+
+function releaseSummaries(doc: ReceiptDocuments, log: LogFacts): readonly ReleaseSummary[] {
+  return doc.releases.map(({ intent, signer, entry }, i) => ({
+    mode: intent.mode,
+    releaser: signer,
+    grants: intent.grants,
+    datasets: intent.datasets,
+    index: entry.index,
+    at: instantOrNull(log.releases?.[i]?.time ?? null),
+  }))
+}
+
+function instantOrNull(seconds: number | null): string | null {
+  return seconds === null ? null : instantOf(seconds)
 }
 
 function witnessText({ policies }: ReceiptDocuments): string {

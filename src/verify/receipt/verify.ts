@@ -1,7 +1,8 @@
-import { same } from '../appraise/check.ts'
+import { listed, same } from '../appraise/check.ts'
 import { policiesAllow } from '../appraise/demands.ts'
 import { jobGrantChecks } from '../appraise/grant-rules.ts'
 import { intentChecks } from '../appraise/intent-rules.ts'
+import { releaserText, wholeChecks } from '../appraise/releasers.ts'
 import { contractTimeChecks, grantTimeChecks, intentTimeChecks } from '../appraise/time-rules.ts'
 import { fromBase64Url } from '../bytes/bytes.ts'
 import { parseAnyReceiptFile } from '../documents/event-file.ts'
@@ -12,10 +13,10 @@ import { check } from '../evidence/check.ts'
 import { conclude, isInputError } from '../evidence/conclude.ts'
 import type { Check, Verdict, VerdictError } from '../verdict.ts'
 import { checkEvidence, type EvidenceFacts } from './attest.ts'
-import { type ReceiptDocuments, readReceiptFile } from './documents.ts'
+import { type ReceiptDocuments, type ReceiptEvidence, type ReceiptRelease, readReceiptFile } from './documents.ts'
 import { type EventSummary, verifyEventFile } from './event.ts'
-import { isAgentSigned, linkChecks, partChecks } from './links.ts'
-import { checkLog, type LogFacts } from './log.ts'
+import { isAgentSigned, isUnread, linkChecks, partChecks } from './links.ts'
+import { checkLog, type LogFacts, type ReleaseFacts } from './log.ts'
 import { type ReceiptSummary, summarize } from './summary.ts'
 import { logViews, mlDsaChecks, ownersOf, simulatedRoots, TRUST_RULES, trustChecks, trustedMlDsa, unknownSimulator } from './trust.ts'
 
@@ -57,7 +58,7 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
     ...linkChecks(doc),
     ...log.checks,
     ...evidence.checks,
-    ...(doc.release === null ? [] : await releaseRules(doc, log)),
+    ...(doc.releases.length === 0 ? [] : await releaseRules(doc, log)),
     ...trustChecks({ ...doc, owners: ownersOf(doc) }, trust),
   ]
   const summary = await summarize(doc, log, evidence.claims, mlDsa)
@@ -75,7 +76,7 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
 
 /** A refusal by the gateway alone tells that it refused, not that it had to: evidence and rules are not appraised. */
 function notChecked(doc: ReceiptDocuments, { claims }: EvidenceFacts): readonly string[] {
-  return [...(doc.evidence === null || claims !== null ? [] : ['evidence']), ...(doc.release === null ? ['grants', 'policies'] : [])]
+  return [...(doc.evidence === null || claims !== null ? [] : ['evidence']), ...(doc.releases.length === 0 ? ['grants', 'policies'] : [])]
 }
 
 /** A third signature by nobody whom the trust file names verified, and counts for nothing. */
@@ -84,34 +85,70 @@ function unknownMlDsa({ signers }: ReceiptDocuments, trusted: MlDsaKey | null): 
 }
 
 async function evidenceFacts(doc: ReceiptDocuments, log: LogFacts, trust: TrustFile | null): Promise<EvidenceFacts> {
-  const { evidence, release } = doc
+  const { evidence, releases } = doc
   const { simulated } = doc.statement.predicate
   if (evidence === null) return { checks: [same('binding.simulated', false, simulated)], claims: null }
-  if (release === null && !isAgentSigned(doc)) return { checks: [], claims: null }
-  const at = release === null ? log.endingTime : log.releaseTime
-  if (at === null) return { checks: [untimed], claims: null }
-  if (trust !== null || !simulated) return checkEvidence(doc, evidence, (trust?.simulatedRoots ?? []).map(fromBase64Url), at)
+  if (releases.length === 0 && !isAgentSigned(doc)) return { checks: [], claims: null }
+  const times = releases.length === 0 ? (log.endingTime === null ? null : [log.endingTime]) : releaseTimes(log)
+  if (times === null) return { checks: [untimed], claims: null }
+  if (trust !== null || !simulated) return evidenceAt(doc, evidence, (trust?.simulatedRoots ?? []).map(fromBase64Url), times)
   const roots = simulatedRoots(doc)
-  const facts = roots.length === 0 ? { checks: [], claims: null } : await checkEvidence(doc, evidence, roots, at)
+  const facts = roots.length === 0 ? { checks: [], claims: null } : await evidenceAt(doc, evidence, roots, times)
   return { ...facts, checks: [...facts.checks, unknownSimulator] }
 }
 
-/** The rules under which keys were released, each grant at the time that its own policy's witnesses vouch for. */
+/**
+ * The first and the last moment at which a key was released. What holds at both holds between them: whatever limits evidence
+ * is an interval of time.
+ */
+function releaseTimes({ releases }: LogFacts): readonly number[] | null {
+  if (releases === null) return null
+  const times = releases.map((r) => r.time)
+  return [...new Set([Math.min(...times), Math.max(...times)])]
+}
+
+/** The evidence must have been good at each of these times. */
+async function evidenceAt(
+  doc: ReceiptDocuments,
+  evidence: ReceiptEvidence,
+  roots: readonly Uint8Array[],
+  times: readonly number[],
+): Promise<EvidenceFacts> {
+  const facts: EvidenceFacts[] = []
+  for (const at of times) facts.push(await checkEvidence(doc, evidence, roots, at))
+  const claims = facts.every((f) => f.claims !== null) ? (facts[0]?.claims ?? null) : null
+  return { checks: facts.flatMap((f) => f.checks), claims }
+}
+
+/** The rules under which keys were released, each grant at the time of its own release that its own policy's witnesses vouch for. */
 async function releaseRules(doc: ReceiptDocuments, log: LogFacts): Promise<readonly Check[]> {
-  const { contract, grants, policies, intent, evidence } = doc
+  const { contract, grants, policies, releases, evidence } = doc
   const job = { contract: contract.value, submitter: contract.signer, headers: new Map(doc.headers.map((h) => [h.digest, h.value])) }
   const kem = evidence?.binding.kem ?? null
   return [
     ...(await jobGrantChecks(job, grants)),
-    ...grants.flatMap(({ grant }) => timed(log.releaseTimes.get(grant.policy), (t) => grantTimeChecks(grant, t, t))),
+    ...releases.flatMap((release, i) => oneRelease(doc, release, log.releases?.[i] ?? null)),
     ...policiesAllow({ contract: contract.value, policies: policies.map((p) => p.value), kem, log: null }),
-    ...timed(log.releaseTime, (t) => [
-      ...contractTimeChecks(contract.value, t),
-      ...(intent === null ? [] : intentTimeChecks(intent.value, t)),
-    ]),
-    ...(intent === null || evidence === null
+    // A job of which only some releasers had released is ended by the gateway alone, before any key is with the enclave.
+    ...(isAgentSigned(doc) && !isUnread(doc) ? wholeChecks(releases, contract.value, grants) : distinctChecks(releases)),
+  ]
+}
+
+/** Two releases of one releaser for one job are never right. */
+function distinctChecks(releases: readonly ReceiptRelease[]): readonly Check[] {
+  const releasers = releases.map(({ intent, signer }) => releaserText({ mode: intent.mode, thumbprint: signer }))
+  return [check('binding.releasers', new Set(releasers).size === releasers.length, 'one release of each releaser', listed(releasers))]
+}
+
+function oneRelease(doc: ReceiptDocuments, { intent, signer }: ReceiptRelease, facts: ReleaseFacts | null): readonly Check[] {
+  const { contract, grants, evidence } = doc
+  const released = grants.filter((g) => intent.grants.includes(g.digest))
+  return [
+    ...released.flatMap(({ grant }) => timed(facts?.times.get(grant.policy), (t) => grantTimeChecks(grant, t, t))),
+    ...timed(facts?.time, (t) => [...contractTimeChecks(contract.value, t), ...intentTimeChecks(intent, t)]),
+    ...(evidence === null
       ? []
-      : intentChecks(intent.value, intent.signer, {
+      : intentChecks(intent, signer, {
           job: contract.digest,
           contract: contract.value,
           grants,

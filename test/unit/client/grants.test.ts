@@ -1,7 +1,7 @@
-import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it } from 'vitest'
 import type { Client } from '../../../src/client/client.ts'
 import { checkOwnGrant, type Owner, type RemoteGrant, revokeGrant } from '../../../src/client/index.ts'
-import { chooseGrants } from '../../../src/client/job/choose-grants.ts'
+import { findGrants, type GrantNeed, namedGrants } from '../../../src/client/job/choose-grants.ts'
 import { random } from '../../../src/client/owner.ts'
 import { issueFlattenedJws, Secret } from '../../../src/seal/index.ts'
 import { encodeGrant, GRANT_TYP, type Grant, parseRevocation, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
@@ -23,12 +23,9 @@ function gatewayThatSays(revoked: boolean): Client {
   return { getGrant: () => Promise.resolve(told), listGrants: () => Promise.resolve([told]) } as unknown as Client
 }
 
-beforeAll(async () => {
-  grant = await sampleGrant(header, policyBytes)
-})
-
 beforeEach(async () => {
   owner = await freshOwner(folder)
+  grant = await sampleGrant(header, policyBytes, { submitters: [owner.submitThumbprint] })
   const bytes = encodeGrant(grant)
   const jws = await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey)
   remote = { grantId: await digestOf(bytes), jws, policy: policyBytes, revoked: false }
@@ -39,8 +36,15 @@ beforeEach(async () => {
 async function choose(client: Client): Promise<readonly (readonly string[])[]> {
   const [image] = grant.images
   if (image === undefined) throw new Error('the sample grant has an image')
-  const need = { datasets: grant.datasets, image, purpose: grant.purposes[0] ?? '', now: T0 }
-  const ways = [[remote.grantId], []].map(async (named) => (await chooseGrants(client, owner, named, need)).map((g) => g.grantId))
+  const need = {
+    datasets: new Map(grant.datasets.map((d) => [d, owner.grantThumbprint])),
+    image,
+    purpose: grant.purposes[0] ?? '',
+    now: T0,
+  }
+  const owners = [owner.grantThumbprint]
+  const found = [namedGrants(client, owner, owners, [remote.grantId]), findGrants(client, owner, owners, need)]
+  const ways = found.map(async (way) => (await way).map((g) => g.grantId))
   const settled = await Promise.allSettled(ways)
   const failed = settled.filter((s) => s.status === 'rejected')
   if (failed.length === 1) throw new Error('one way leads there and the other does not')
@@ -72,5 +76,30 @@ describe('a revocation', () => {
   it('says nothing of other grants', async () => {
     await revokeGrant(owner, await digestOf(random(32)), true, T0)
     expect(await choose(gatewayThatSays(false))).toEqual([[remote.grantId], [remote.grantId]])
+  })
+})
+
+describe('a grant of another owner', () => {
+  const need = (signer: string): GrantNeed => {
+    const [image] = grant.images
+    if (image === undefined) throw new Error('the sample grant has an image')
+    return { datasets: new Map(grant.datasets.map((d) => [d, signer])), image, purpose: grant.purposes[0] ?? '', now: T0 }
+  }
+
+  it('serves who is named in it as submitter, and nobody else', async () => {
+    const [submitter, stranger] = [await freshOwner(folder), await freshOwner(folder)]
+    const theirs = { ...grant, submitters: [submitter.submitThumbprint] }
+    const bytes = encodeGrant(theirs)
+    remote = { ...remote, grantId: await digestOf(bytes), jws: await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey) }
+    const client = gatewayThatSays(false)
+    const owners = [owner.grantThumbprint]
+    expect(await findGrants(client, submitter, owners, need(owner.grantThumbprint))).toMatchObject([{ signer: owner.grantThumbprint }])
+    await expect(findGrants(client, stranger, owners, need(owner.grantThumbprint))).rejects.toEqual(denied)
+    // Of an owner whom the trust file does not name no receipt would verify.
+    const unknown = expect.objectContaining({ code: 'SIGNER_UNKNOWN' })
+    await expect(findGrants(client, submitter, [], need(owner.grantThumbprint))).rejects.toEqual(unknown)
+    await expect(namedGrants(client, submitter, [], [remote.grantId])).rejects.toEqual(unknown)
+    // Signed by one owner, it is no grant for the data of another.
+    await expect(findGrants(client, submitter, owners, need(stranger.grantThumbprint))).rejects.toEqual(denied)
   })
 })

@@ -13,7 +13,7 @@ const leaf = (changes: Partial<Leaf>): Leaf => ({
   type: 'onboard',
   commitment: b64('c'),
   tags: [],
-  ends: null,
+  ends: [],
   deadline: null,
   ...changes,
 })
@@ -30,9 +30,9 @@ describe('audit of a log', () => {
     const entries = [
       leaf({}),
       release('a'),
-      leaf({ type: 'execution', ends: b64('hash 1') }),
+      leaf({ type: 'execution', ends: [b64('hash 1')] }),
       release('b'),
-      leaf({ type: 'refusal', ends: b64('hash 3') }),
+      leaf({ type: 'refusal', ends: [b64('hash 3')] }),
     ]
     expect(findings(entries, T0 + 1000)).toEqual([])
   })
@@ -47,7 +47,7 @@ describe('audit of a log', () => {
   })
 
   it('finds an ending of nothing, and a second ending', () => {
-    const ending = leaf({ type: 'lost', ends: b64('hash 0') })
+    const ending = leaf({ type: 'lost', ends: [b64('hash 0')] })
     expect(findings([ending], T0)).toEqual(['entry 0 ends a release that is not open'])
     expect(findings([release('a'), ending, ending], T0)).toEqual(['entry 2 ends a release that is not open'])
   })

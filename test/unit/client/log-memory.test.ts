@@ -29,7 +29,7 @@ async function logOf(size: number): Promise<TestLog> {
 /** Another history of the same log: its first entry differs. */
 async function otherLogOf(size: number): Promise<TestLog> {
   const log = new TestLog(signer)
-  await log.append({ type: 'onboard', tags: [], ends: null, deadline: null }, new Uint8Array(32), new Uint8Array([1]))
+  await log.append({ type: 'onboard', tags: [], ends: [], deadline: null }, new Uint8Array(32), new Uint8Array([1]))
   await log.fill(size - 1)
   return log
 }
@@ -38,7 +38,7 @@ async function otherLogOf(size: number): Promise<TestLog> {
 const proofs: ConsistencySource = async (oldSize, newSize) => {
   const filler = async (i: number): Promise<Uint8Array> => {
     const text = new TextEncoder().encode(`filler ${i}`)
-    return leafHash(encodeLeaf({ v: 1, type: 'onboard', tags: [], ends: null, deadline: null, commitment: await commitmentOf(text, text) }))
+    return leafHash(encodeLeaf({ v: 1, type: 'onboard', tags: [], ends: [], deadline: null, commitment: await commitmentOf(text, text) }))
   }
   const { read } = await storeTree(await Promise.all(Array.from({ length: newSize }, (_, i) => filler(i))))
   return consistencyProof(oldSize, newSize, read)

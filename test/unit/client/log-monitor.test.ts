@@ -74,12 +74,12 @@ async function release(log: TestLog, label: string, changes: Partial<Leaf> & { r
   const [salt, opening] = [testBytes(`salt ${label}`, 32), testBytes(label, 32)]
   const { record = false, ...leaf } = changes
   if (record) await owner.releases.put({ commitment: await commitmentOf(salt, opening), job: b64('job'), slots: [{ grant, k: 0 }] })
-  return log.append({ type: 'release', tags: [b64(label)], ends: null, deadline: instant(T0 + 600), ...leaf }, salt, opening)
+  return log.append({ type: 'release', tags: [b64(label)], ends: [], deadline: instant(T0 + 600), ...leaf }, salt, opening)
 }
 
 const ending = async (log: TestLog, of: number): Promise<number> => {
   const hash = toBase64Url(await leafHash(log.leaves[of] as Uint8Array))
-  return log.append({ type: 'execution', tags: [], ends: hash, deadline: null }, testBytes('salt', 32), testBytes(`ending ${of}`, 8))
+  return log.append({ type: 'execution', tags: [], ends: [hash], deadline: null }, testBytes('salt', 32), testBytes(`ending ${of}`, 8))
 }
 
 const tag = (k: number): Promise<string> => useSlotTag(useKey, k)
@@ -207,7 +207,7 @@ describe('a fork is reported', () => {
   /** Another history of the same log. */
   async function otherLog(size: number): Promise<TestLog> {
     const log = new TestLog(signer)
-    await log.append({ type: 'onboard', tags: [], ends: null, deadline: null }, new Uint8Array(32), Uint8Array.of(1))
+    await log.append({ type: 'onboard', tags: [], ends: [], deadline: null }, new Uint8Array(32), Uint8Array.of(1))
     await log.fill(size - 1)
     return log
   }

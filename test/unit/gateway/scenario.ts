@@ -21,7 +21,13 @@ import { encodeHeader, type ResultHeader, STREAM_SUITE } from '../../../src/veri
 import { encodeIntent, INTENT_TYP, type ReleaseIntent } from '../../../src/verify/documents/intent.ts'
 import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../src/verify/documents/keys.ts'
 import { encodePolicy, type Policy } from '../../../src/verify/documents/policy.ts'
-import { encodeStatement, PREDICATE_TYPE, type Predicate, STATEMENT_TYPE } from '../../../src/verify/documents/statement.ts'
+import {
+  encodeStatement,
+  PREDICATE_TYPE,
+  type Predicate,
+  STATEMENT_TYPE,
+  type StatedRelease,
+} from '../../../src/verify/documents/statement.ts'
 import { useSlotTag } from '../../../src/verify/documents/use-slot.ts'
 import { type LoggedEntry, leafHash, parseCheckpoint } from '../../../src/verify/tlog/index.ts'
 import {
@@ -239,7 +245,7 @@ export class Scenario {
   ): Promise<Uint8Array> {
     const { contract } = this
     const now = this.gateway.clock.now() / 1000
-    const release = entry === null ? null : await releaseOf(entry, now)
+    const releases = entry === null ? [] : [await releaseOf(entry, now)]
     const subject =
       result === null
         ? { name: 'contract', digest: { sha256: toHex(fromBase64Url(this.job)) } }
@@ -261,7 +267,7 @@ export class Scenario {
         binding: await digestOf(evidence.binding),
         evidence: await evidenceDigest(evidence),
         ear: ear === null ? null : (JSON.parse(new TextDecoder().decode(ear)) as Predicate['ear']),
-        release,
+        releases,
         isolation: {
           runner: 'wasm',
           profile: 'sealgate-wasm-v1',
@@ -282,7 +288,7 @@ export class Scenario {
   }
 }
 
-async function releaseOf({ leaf, index, checkpoint }: LoggedEntry, time: number): Promise<Predicate['release']> {
+async function releaseOf({ leaf, index, checkpoint }: LoggedEntry, time: number): Promise<StatedRelease> {
   return { leafHash: toBase64Url(await leafHash(leaf)), index, treeSize: parseCheckpoint(checkpoint).size, time }
 }
 

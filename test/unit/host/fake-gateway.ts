@@ -95,15 +95,17 @@ export class FakeGateway {
 }
 
 export function keyReleaseOf(jobId: string, release: Release): sealgate.v1.IConnectResponse {
-  const keys = release.keys.map((k) => ({ headerDigest: fromBase64Url(k.header), suite: k.suite, enc: k.enc, ciphertext: k.ciphertext }))
+  const parts = release.parts.map(({ intent, entry, keys }) => ({
+    intentJws: intent,
+    entry: entryToWire(entry),
+    keys: keys.map((k) => ({ headerDigest: fromBase64Url(k.header), suite: k.suite, enc: k.enc, ciphertext: k.ciphertext })),
+  }))
   return {
     keyRelease: {
       jobId,
       grantsJws: [...release.grants],
       policies: [...release.policies],
-      intentJws: release.intent,
-      entry: entryToWire(release.entry),
-      keys,
+      parts,
       ear: release.ear,
     },
   }

@@ -174,11 +174,9 @@ export async function makeRelease(scene: Scene, attested: Attested, changes: Rel
     keys.push({ header, ...wrapped })
   }
   return {
-    intent: intentJws,
     grants: [scene.grant],
     policies: [scene.policy],
-    entry: changes.entry?.(entry) ?? entry,
-    keys: changes.keys?.(keys) ?? keys,
+    parts: [{ intent: intentJws, entry: changes.entry?.(entry) ?? entry, keys: changes.keys?.(keys) ?? keys }],
     ear: new Uint8Array(),
     headers: scene.contract.inputs.map(() => scene.header),
     ...changes.release,
@@ -195,7 +193,7 @@ async function logEntry(
   const theLog = changes.log ?? new TestLog(changes.logSigner ?? log)
   await theLog.fill(1)
   const tags = intent.slots.map((s) => s.tag).sort()
-  const index = await theLog.append({ type: 'release', tags, ends: null, deadline: intent.deadline, ...changes.leaf }, salt, opening)
+  const index = await theLog.append({ type: 'release', tags, ends: [], deadline: intent.deadline, ...changes.leaf }, salt, opening)
   await theLog.fill(1)
   const entry = await theLog.prove(index, salt, await theLog.checkpoint(changes.time ?? T0))
   return { entry, hash: toBase64Url(await leafHash(entry.leaf)) }

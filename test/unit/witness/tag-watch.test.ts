@@ -28,7 +28,7 @@ const leafOf = (i: number, tags: readonly string[]): Uint8Array =>
     type: 'release',
     commitment: toBase64Url(testBytes(`leaf ${i}`, 32)),
     tags,
-    ends: null,
+    ends: [],
     deadline: '2026-06-15T12:00:00Z',
   })
 const leaves = Array.from({ length: 600 }, (_, i) => leafOf(i, i % 3 === 0 ? [tag(`${i}`)] : []))

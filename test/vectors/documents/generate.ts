@@ -13,6 +13,7 @@ import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
 import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
 import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
+import { encodeKeyProof, KEY_PROOF_TYP } from '../../../src/verify/documents/key-proof.ts'
 import { thumbprint } from '../../../src/verify/documents/keys.ts'
 import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
@@ -83,6 +84,7 @@ export async function generate(): Promise<readonly Vector[]> {
     ...(await receiptVectors(receipt, mlDsaReceipt)),
     await deviceVector(receipt),
     ...(await eventVectors()),
+    await keyProofVector(),
   ]
 }
 
@@ -137,6 +139,11 @@ async function signed(id: string, page: string, payload: Uint8Array, typ: string
 
 async function plain(id: string, page: string, payload: Uint8Array): Promise<Vector> {
   return { id, page, expect: { digest: await digestOf(payload) }, files: { 'payload.golden.json': payload } }
+}
+
+function keyProofVector(): Promise<Vector> {
+  const proof = encodeKeyProof({ v: 1, tls: toBase64Url(testBytes('tls key', 32)) })
+  return signed('035-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
 }
 
 async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
@@ -211,7 +218,7 @@ async function logVectors(): Promise<readonly Vector[]> {
     type: 'release',
     commitment: await commitmentOf(salt, opening),
     tags: [await useSlotTag(useKey, 0)],
-    ends: null,
+    ends: [],
     deadline: '2026-05-28T21:00:00Z',
   })
   const hash = await leafHash(leaf)

@@ -5,6 +5,7 @@ import type { Client } from '../../../../src/client/client.ts'
 import { refuseErased } from '../../../../src/client/dataset/erase-dataset.ts'
 import { eraseAtGateway, eraseHere, loadOwner, type Owner, openDataset, sealDataset } from '../../../../src/client/index.ts'
 import { random } from '../../../../src/client/owner.ts'
+import { ownerKeys } from '../../../../src/client/releaser-keys.ts'
 import { createDatasetHeader } from '../../../../src/seal/index.ts'
 import { toBase64Url, toHex } from '../../../../src/verify/bytes/bytes.ts'
 import { ERASURE_TYP, parseErasureOrder } from '../../../../src/verify/documents/erasure.ts'
@@ -82,7 +83,7 @@ describe('the erasure of a dataset in its owner’s folder', () => {
     writeFileSync(join(owner.path, 'keyring', `erased-${dataset}.json`), '')
     await expect(owner.keyring.dataset(dataset)).rejects.toMatchObject(refused)
     await expect(owner.keyring.datasetKey(dataset)).rejects.toMatchObject(refused)
-    await expect(refuseErased(owner, { inputs: [{ name: 'a', header: dataset, root }] })).rejects.toMatchObject(refused)
+    await expect(refuseErased(ownerKeys(owner), [dataset])).rejects.toMatchObject(refused)
     expect(await owner.keyring.datasets()).toEqual([])
     expect(await owner.keyring.erasures()).toEqual([dataset])
   })

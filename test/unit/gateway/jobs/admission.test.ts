@@ -110,7 +110,7 @@ describe('a job is not admitted', () => {
     await expect(alice.unary(JobService.createJob, request)).rejects.toMatchObject({ code: 'SIGNATURE_INVALID' })
   })
 
-  it('under grants of two owners', async () => {
+  it('under a grant of another owner for none of its data', async () => {
     const alice = await gateway.dial('client', 'alice')
     const other = testKey('second owner')
     const header = encodeHeader(
@@ -124,7 +124,7 @@ describe('a job is not admitted', () => {
     })
     const grantIds = [scenario.grantId, grantId]
     const request = { contractJws: await scenario.contractJws(), grantIds, ownerNonces: [scenario.nonce, scenario.nonce] }
-    await expect(alice.unary(JobService.createJob, request)).rejects.toMatchObject({ code: 'POLICY_DENIED' })
+    await expect(alice.unary(JobService.createJob, request)).rejects.toMatchObject({ code: 'GRANT_DENIED' })
   })
 })
 

@@ -37,7 +37,7 @@ async function expectReceipt(type: string, ends: boolean): Promise<Predicate> {
   expect(verdict).toMatchObject({ decision: 'accept', claims: { mlDsa: { trusted: true } } })
   const { log, receipt } = parseReceiptFile(file)
   const leaf = parseLeaf(fromBase64Url(log.ending.leaf))
-  expect({ type: leaf.type, ends: leaf.ends !== null }).toEqual({ type, ends })
+  expect({ type: leaf.type, ends: leaf.ends.length > 0 }).toEqual({ type, ends })
   const { payload } = JSON.parse(new TextDecoder().decode(fromBase64Url(receipt))) as { payload: string }
   return (JSON.parse(new TextDecoder().decode(fromBase64Url(payload))) as { predicate: Predicate }).predicate
 }
@@ -96,8 +96,8 @@ describe('before keys are released', () => {
     host.send({ jobEvidence: { jobId: jobId ?? '', decline: { code: 'IMAGE_UNAVAILABLE', message: 'no such image here' } } })
     await becomes('refused')
     expect(await scenario.lastStep()).toMatchObject({ code: 'NO_HOST', reason: expect.stringContaining('no such image here') })
-    const { evidence, ear, release } = await expectReceipt('refusal', false)
-    expect({ evidence, ear, release }).toEqual({ evidence: null, ear: null, release: null })
+    const { evidence, ear, releases } = await expectReceipt('refusal', false)
+    expect({ evidence, ear, releases }).toEqual({ evidence: null, ear: null, releases: [] })
   })
 
   it('ends REFUSED when no host comes in time', async () => {
@@ -261,8 +261,8 @@ describe('an outcome is refused', () => {
     ['other policies', { policies: [] }],
     ['other evidence', { evidence: toBase64Url(testBytes('other', 32)) }],
     ['another binding', { binding: toBase64Url(testBytes('other', 32)) }],
-    ['no release', { release: null }],
-    ['another release', { release: { leafHash: toBase64Url(testBytes('other', 32)), index: 0, treeSize: 1, time: 0 } }],
+    ['no release', { releases: [] }],
+    ['another release', { releases: [{ leafHash: toBase64Url(testBytes('other', 32)), index: 0, treeSize: 1, time: 0 }] }],
     ['genuine hardware', { simulated: false }],
     [
       'another isolation',

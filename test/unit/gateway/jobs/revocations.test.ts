@@ -36,8 +36,10 @@ class Store {
   }
 
   sealedKeys(jobId: string): unknown {
-    const rows = this.port?.prepare('select sealed_keys from jobs where job_id = ?').all([jobId]) as readonly { sealed_keys: unknown }[]
-    return rows[0]?.sealed_keys
+    const rows = this.port?.prepare('select sealed_keys from job_releases where job_id = ?').all([jobId]) as readonly {
+      sealed_keys: unknown
+    }[]
+    return rows[0]?.sealed_keys ?? null
   }
 
   #slipIn(): void {

@@ -10,9 +10,10 @@ import {
 } from '../../../../src/gateway/jobs/states.ts'
 
 const ALLOWED: readonly [JobState, readonly JobState[]][] = [
+  ['awaiting-releasers', ['created', 'refused', 'cancelled']],
   ['created', ['placed', 'refused', 'cancelled']],
   ['placed', ['created', 'attested', 'refused', 'cancelled']],
-  ['attested', ['logged', 'refused', 'cancelled']],
+  ['attested', ['logged', 'refused', 'cancelled', 'lost']],
   ['logged', ['released', 'refused', 'cancelled', 'lost']],
   ['released', ['running', 'succeeded', 'failed', 'refused', 'cancelled', 'lost']],
   ['running', ['succeeded', 'failed', 'refused', 'cancelled', 'lost']],
@@ -38,16 +39,16 @@ describe('the table of transitions', () => {
     expect(JOB_STATES.filter((state) => TRANSITIONS[state].includes('logged'))).toEqual(['attested'])
   })
 
-  it('calls a job lost only when a release stands in the log', () => {
-    expect(JOB_STATES.filter((state) => TRANSITIONS[state].includes('lost'))).toEqual(['logged', 'released', 'running'])
+  it('calls a job lost only when a release may stand in the log', () => {
+    expect(JOB_STATES.filter((state) => TRANSITIONS[state].includes('lost'))).toEqual(['attested', 'logged', 'released', 'running'])
   })
 
   it('never goes back once there is evidence', () => {
-    expect(JOB_STATES.filter((state) => TRANSITIONS[state].includes('created'))).toEqual(['placed'])
+    expect(JOB_STATES.filter((state) => TRANSITIONS[state].includes('created'))).toEqual(['awaiting-releasers', 'placed'])
   })
 
   it('sorts every state into unfinished and final', () => {
     expect(JOB_STATES.filter((state) => !isFinal(state))).toEqual(UNFINISHED)
-    expect(UNFINISHED.filter((state) => state !== 'created')).toEqual(ON_HOST)
+    expect(UNFINISHED.filter((state) => !['awaiting-releasers', 'created'].includes(state))).toEqual(ON_HOST)
   })
 })

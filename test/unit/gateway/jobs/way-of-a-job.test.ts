@@ -36,8 +36,8 @@ describe('a job', () => {
     await verifyEntry({ ...entry, opening: intentJws }, parsePolicy(scenario.policy))
     await scenario.release(entry)
     const release = await host.next('keyRelease')
-    expect(bytesOf(release.intentJws)).toEqual(intentJws)
-    expect(release.keys).toHaveLength(1)
+    expect((release.parts ?? []).map((part) => bytesOf(part.intentJws))).toEqual([intentJws])
+    expect(release.parts?.[0]?.keys).toHaveLength(1)
 
     const h1 = await gateway.dial('host', 'h1')
     const bytes: Uint8Array[] = []

@@ -94,7 +94,7 @@ async function reopen(): Promise<void> {
 async function entry(label: string): Promise<NewEntry> {
   const salt = testBytes(`salt ${label}`, 32)
   const opening = testBytes(`opening ${label}`, 100)
-  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: null, deadline: null } as const
+  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: [], deadline: null } as const
   return { leaf, salt, opening }
 }
 

@@ -53,7 +53,7 @@ async function reopen(): Promise<void> {
 async function entry(label: string, tags: readonly string[] = [], also?: NewEntry['also']): Promise<NewEntry & { opening: Uint8Array }> {
   const salt = testBytes(`salt ${label}`, 32)
   const opening = testBytes(`opening ${label}`, 100)
-  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags, ends: null, deadline: null } as const
+  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags, ends: [], deadline: null } as const
   return { leaf, salt, opening, ...(also === undefined ? {} : { also }) }
 }
 

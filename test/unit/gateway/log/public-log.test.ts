@@ -52,7 +52,7 @@ afterAll(async () => {
 
 async function append(label: string): Promise<void> {
   const [salt, opening] = [testBytes(`salt ${label}`, 32), testBytes(`opening ${label}`, 64)]
-  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: null, deadline: null } as const
+  const leaf = { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: [], deadline: null } as const
   await log.append({ leaf, salt, opening })
 }
 

@@ -7,7 +7,7 @@ import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
 import type { ReleaseIntent } from '../../../../src/verify/documents/intent.ts'
 import { parsePolicy } from '../../../../src/verify/documents/policy.ts'
 import { parseReceiptFile } from '../../../../src/verify/documents/receipt-file.ts'
-import type { Predicate } from '../../../../src/verify/documents/statement.ts'
+import type { StatedRelease } from '../../../../src/verify/documents/statement.ts'
 import type { TrustFile } from '../../../../src/verify/documents/trust.ts'
 import { useSlotTag } from '../../../../src/verify/documents/use-slot.ts'
 import { verifyReceiptFile } from '../../../../src/verify/receipt/index.ts'
@@ -70,8 +70,11 @@ async function toEnding(entry: LoggedEntry, evidence: Parameters<Scenario['state
   await of.release(entry)
   const { ear } = await host.next('keyRelease')
   const release = await placeOf(entry, of)
-  const time = release?.time ?? 0
-  const statement = await of.statement(evidence, entry, bytesOf(ear), null, { release, timing: { notBefore: time, notAfter: time + 20 } })
+  const { time } = release
+  const statement = await of.statement(evidence, entry, bytesOf(ear), null, {
+    releases: [release],
+    timing: { notBefore: time, notAfter: time + 20 },
+  })
   await host.outcome(of.jobId, statement)
   await host.next('outcomeAccepted')
 }
@@ -102,7 +105,7 @@ describe('a job under a policy with a quorum', () => {
     const receipt = await scenario.receipt()
     await expectSound(receipt)
     const { log, nonceCheckpoint } = parseReceiptFile(receipt)
-    for (const note of [nonceCheckpoint ?? '', log.release?.checkpoint ?? '', log.ending.checkpoint]) await quorumOf(note)
+    for (const note of [nonceCheckpoint ?? '', log.releases[0]?.checkpoint ?? '', log.ending.checkpoint]) await quorumOf(note)
     expect(await scenario.receipt()).toEqual(receipt)
     await gateway.restart()
     expect(await scenario.receipt()).toEqual(receipt)
@@ -238,7 +241,7 @@ describe('two of three witnesses that do not answer', () => {
       await silence()
       gateway.clock.advance(6)
       const statement = await scenario.statement(evidence, entry, bytesOf(ear), null, {
-        release: await placeOf(entry),
+        releases: [await placeOf(entry)],
         timing: { notBefore: T0, notAfter: T0 + 20 },
       })
       await host.outcome(scenario.jobId, statement)
@@ -260,7 +263,7 @@ describe('two of three witnesses that do not answer', () => {
   )
 })
 
-async function placeOf(entry: LoggedEntry, of = scenario): Promise<Predicate['release']> {
+async function placeOf(entry: LoggedEntry, of = scenario): Promise<StatedRelease> {
   const { size, time } = await quorumOf(entry.checkpoint, of)
   return { leafHash: toBase64Url(await leafHash(entry.leaf)), index: entry.index, treeSize: size, time }
 }

@@ -297,7 +297,7 @@ describe('a job', () => {
     await session.welcome()
     offer(session, scene)
     const bundle = await session.takeEvidence()
-    session.say({ keyRelease: { jobId: scene.contract.jobId, intentJws: Buffer.from('{}') } })
+    session.say({ keyRelease: { jobId: scene.contract.jobId, parts: [{ intentJws: Buffer.from('{}') }] } })
     const { predicate, blobId } = await outcomeFrom(session)
     expect(predicate).toMatchObject({ type: 'refusal', outcome: { kind: 'refused', code: 'DOCUMENT_INVALID' } })
     expect(blobId).toBe('')

@@ -159,8 +159,8 @@ describe('small parts', () => {
   })
 
   it('refuses a release without an entry, or with a suite that it does not know', () => {
-    expect(() => releaseFromWire({})).toThrow(expect.objectContaining({ code: 'DOCUMENT_INVALID' }))
+    expect(() => releaseFromWire({ parts: [{}] })).toThrow(expect.objectContaining({ code: 'DOCUMENT_INVALID' }))
     const keys = [{ suite: 'ROT13' }]
-    expect(() => releaseFromWire({ entry: {}, keys })).toThrow(expect.objectContaining({ code: 'SUITE_UNSUPPORTED' }))
+    expect(() => releaseFromWire({ parts: [{ entry: {}, keys }] })).toThrow(expect.objectContaining({ code: 'SUITE_UNSUPPORTED' }))
   })
 })

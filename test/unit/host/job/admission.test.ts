@@ -2,18 +2,20 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openRelease, verifyRelease } from '../../../../src/host/job/admission.ts'
 import { JobKeys } from '../../../../src/host/job/job-keys.ts'
-import type { Release } from '../../../../src/host/job/read-release.ts'
-import { RELEASE_RULES } from '../../../../src/host/job/release-rules.ts'
+import type { Release, ReleasePart } from '../../../../src/host/job/read-release.ts'
+import { type Attested, RELEASE_RULES } from '../../../../src/host/job/release-rules.ts'
 import { issueFlattenedJws, publicOf } from '../../../../src/seal/index.ts'
 import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
-import { encodeGrant, GRANT_TYP } from '../../../../src/verify/documents/grant.ts'
+import { type Contract, encodeContract } from '../../../../src/verify/documents/contract.ts'
+import { brokeredBy, encodeGrant, GRANT_TYP } from '../../../../src/verify/documents/grant.ts'
 import { DEFAULT_HPKE_SUITE, thumbprint } from '../../../../src/verify/documents/keys.ts'
 import { encodePolicy } from '../../../../src/verify/documents/policy.ts'
 import { useSlotTag } from '../../../../src/verify/documents/use-slot.ts'
 import { AttestError, type ErrorCode } from '../../../../src/verify/errors.ts'
 import { COSIGNATURE_ED25519, encodeVerifierKey } from '../../../../src/verify/tlog/index.ts'
-import { digestOf, kemKey, ORIGIN, owner, sampleGrant, samplePolicy, T0, useKey } from '../../../support/job-documents.ts'
+import { digestOf, kemKey, log, ORIGIN, owner, sampleGrant, samplePolicy, T0, useKey } from '../../../support/job-documents.ts'
 import { noteSigner, testBytes, testKey } from '../../../support/keys.ts'
+import { TestLog } from '../../../support/log.ts'
 import { outcomeOf } from '../../../support/outcome.ts'
 import { attest, makeRelease, makeScene, type ReleaseChanges, type Scene, type SceneChanges } from '../support.ts'
 
@@ -55,20 +57,22 @@ type Part = readonly [Uint8Array, (changed: Uint8Array) => Release]
 
 /** The pieces of a release, each with a way to put another one in its place. */
 function parts(release: Release): readonly Part[] {
-  const [key] = release.keys
+  const [part] = release.parts
+  const key = part?.keys[0]
   const [grant, policy, header] = [release.grants[0], release.policies[0], release.headers[0]]
-  if (!key || !grant || !policy || !header) throw new Error('an incomplete release')
-  const entryWith = (entry: Partial<Release['entry']>): Release => ({ ...release, entry: { ...release.entry, ...entry } })
+  if (!part || !key || !grant || !policy || !header) throw new Error('an incomplete release')
+  const partWith = (change: Partial<ReleasePart>): Release => ({ ...release, parts: [{ ...part, ...change }] })
+  const entryWith = (entry: Partial<ReleasePart['entry']>): Release => partWith({ entry: { ...part.entry, ...entry } })
   return [
-    [release.intent, (intent) => ({ ...release, intent })],
+    [part.intent, (intent) => partWith({ intent })],
     [grant, (changed) => ({ ...release, grants: [changed] })],
     [policy, (changed) => ({ ...release, policies: [changed] })],
     [header, (changed) => ({ ...release, headers: [changed] })],
-    [release.entry.leaf, (leaf) => entryWith({ leaf })],
-    [release.entry.salt, (salt) => entryWith({ salt })],
-    [new TextEncoder().encode(release.entry.checkpoint), (text) => entryWith({ checkpoint: Buffer.from(text).toString('latin1') })],
-    [key.enc, (enc) => ({ ...release, keys: [{ ...key, enc }] })],
-    [key.ciphertext, (ciphertext) => ({ ...release, keys: [{ ...key, ciphertext }] })],
+    [part.entry.leaf, (leaf) => entryWith({ leaf })],
+    [part.entry.salt, (salt) => entryWith({ salt })],
+    [new TextEncoder().encode(part.entry.checkpoint), (text) => entryWith({ checkpoint: Buffer.from(text).toString('latin1') })],
+    [key.enc, (enc) => partWith({ keys: [{ ...key, enc }] })],
+    [key.ciphertext, (ciphertext) => partWith({ keys: [{ ...key, ciphertext }] })],
   ]
 }
 
@@ -111,7 +115,7 @@ describe('admission of a release', () => {
     ['under the checkpoint of another log', 'LOG_CHECKPOINT_INVALID checkpoint', { logSigner: noteSigner(ORIGIN, 'another log') }],
     ['whose leaf shows other tags', 'LOG_PROOF_INVALID binding.leaf-tags', { leaf: { tags: [digest('tag')] } }],
     ['whose leaf hides its tags', 'LOG_PROOF_INVALID binding.leaf-tags', { leaf: { tags: [] } }],
-    ['whose leaf ends another one', 'LOG_PROOF_INVALID binding.leaf-ends', { leaf: { ends: digest('ends') } }],
+    ['whose leaf ends another one', 'LOG_PROOF_INVALID binding.leaf-ends', { leaf: { ends: [digest('ends')] } }],
     ['whose leaf has no deadline', 'LOG_PROOF_INVALID binding.leaf-deadline', { leaf: { deadline: null } }],
     ['whose leaf is of another type', 'LOG_PROOF_INVALID binding.leaf-type', { leaf: { type: 'execution' } }],
     ['before the grant begins', 'GRANT_EXPIRED freshness.grant-begun', { time: Date.parse('2026-05-28T19:59:59Z') / 1000 }],
@@ -136,7 +140,7 @@ describe('admission of a release', () => {
       { contract: { image: { runner: 'wasm', digest: `sha256:${'00'.repeat(32)}` } } },
     ],
     ['by a submitter that the grant does not name', 'GRANT_DENIED policy.grant-submitter', {}, { grant: { submitters: [] } }],
-    ['of data that the grant does not name', 'GRANT_DENIED policy.grant-dataset', {}, { grant: { datasets: [digest('d')] } }],
+    ['of data that the grant does not name', 'UNWRAP_FAILED binding.intent-datasets', {}, { grant: { datasets: [digest('d')] } }],
     ['of a grant without uses', 'GRANT_USED policy.intent-uses', {}, { grant: { uses: 0 } }],
     ['of a grant under another policy', 'GRANT_DENIED policy.grant-policy', {}, { grant: { policy: digest('policy') } }],
     ['that a policy keeps from this runner', 'POLICY_DENIED policy.runner', {}, { policy: { runners: ['docker'] } }],
@@ -273,6 +277,189 @@ describe('admission of a release', () => {
   })
 
   it('has a rule for each part of a release', () => {
-    expect(RELEASE_RULES.map((r) => r.code)).toEqual(['UNWRAP_FAILED', 'HEADER_INVALID', 'GRANT_DENIED', 'POLICY_DENIED', 'UNWRAP_FAILED'])
+    expect(RELEASE_RULES.map((r) => r.code)).toEqual([
+      'UNWRAP_FAILED',
+      'GRANT_DENIED',
+      'HEADER_INVALID',
+      'GRANT_DENIED',
+      'POLICY_DENIED',
+      'UNWRAP_FAILED',
+    ])
+  })
+})
+
+describe('admission of a release by several', () => {
+  const second = testKey('second owner')
+  const broker = testKey('broker')
+
+  interface Two {
+    readonly attested: Attested
+    readonly keys: JobKeys
+    /** One part of each owner, honest. */
+    readonly release: Release
+    readonly scenes: readonly [Scene, Scene]
+  }
+
+  /** A job on one dataset of each of two owners, and what both would release. */
+  async function two(
+    changes: {
+      readonly second?: SceneChanges
+      readonly first?: SceneChanges
+      readonly part?: ReleaseChanges
+      readonly brokered?: boolean
+    } = {},
+  ): Promise<Two> {
+    const secondThumbprint = await thumbprint(publicOf(second.jwk))
+    const [a, b] = [
+      await makeScene(changes.first),
+      await makeScene({ owner: secondThumbprint, grantSigner: second.jwk, plaintext: testBytes('second rows', 400), ...changes.second }),
+    ]
+    const policies = [...new Set([...a.contract.policies, ...b.contract.policies])].sort()
+    const contract: Contract = {
+      ...a.contract,
+      inputs: [...a.contract.inputs, ...b.contract.inputs.map((input) => ({ ...input, name: 'second.csv' }))],
+      policies,
+      release: changes.brokered === true ? ['brokered', 'direct'] : ['direct'],
+    }
+    const job = await digestOf(encodeContract(contract))
+    const { attested, keys } = await attest({ ...a, contract, job })
+    const share = { ...attested, contract }
+    const of = (scene: Scene): Scene => ({ ...scene, job, contract: { ...contract, inputs: scene.contract.inputs } })
+    const theLog = new TestLog(log)
+    const first = await makeRelease(of(a), share, { log: theLog })
+    const releaser = changes.brokered === true ? broker : second
+    const other = await makeRelease(of(b), share, {
+      log: theLog,
+      intentSigner: releaser.jwk,
+      slot: { k: 1 },
+      ...(changes.brokered === true ? { intent: { mode: 'brokered' } } : {}),
+      ...changes.part,
+    })
+    const grants = [[a.grantDigest, a.grant] as const, [b.grantDigest, b.grant] as const].sort(([x], [y]) => (x < y ? -1 : 1))
+    const texts = new Map([
+      [a.contract.policies[0] ?? '', a.policy],
+      [b.contract.policies[0] ?? '', b.policy],
+    ])
+    const release: Release = {
+      grants: grants.map(([, jws]) => jws),
+      policies: policies.map((p) => texts.get(p) ?? new Uint8Array()),
+      parts: [...first.parts, ...other.parts],
+      ear: new Uint8Array(),
+      headers: [a.header, b.header],
+    }
+    return { attested: share, keys, release, scenes: [a, b] }
+  }
+
+  const refused = (of: Pick<Two, 'attested'>, release: Release): Promise<string> =>
+    refusalOf(verifyRelease(of.attested, release, ELAPSED_MS))
+
+  it('opens the data keys of both owners, whatever the order of their parts', async () => {
+    for (const turn of [false, true]) {
+      const { attested, keys, release, scenes } = await two()
+      const parts = turn ? [...release.parts].reverse() : release.parts
+      const checked = await verifyRelease(attested, { ...release, parts }, ELAPSED_MS)
+      expect(checked.parts.map((p) => p.logged.index)).toEqual([...checked.parts.map((p) => p.logged.index)].sort((x, y) => x - y))
+      const opened = await openRelease(keys, checked)
+      for (const scene of scenes) expect(opened.get(scene.contract.inputs[0]?.header ?? '')?.expose()).toEqual(scene.dek)
+    }
+  })
+
+  it('opens what a broker released whom the grant names', async () => {
+    const brokerThumbprint = await thumbprint(publicOf(broker.jwk))
+    const { attested, keys, release, scenes } = await two({ brokered: true, second: { grant: { release: brokeredBy(brokerThumbprint) } } })
+    const opened = await openRelease(keys, await verifyRelease(attested, release, ELAPSED_MS))
+    expect(opened.get(scenes[1].contract.inputs[0]?.header ?? '')?.expose()).toEqual(scenes[1].dek)
+  })
+
+  it('rejects the keys of one owner alone', async () => {
+    const it = await two()
+    for (const part of it.release.parts) expect(await refused(it, { ...it.release, parts: [part] })).toBe('GRANT_DENIED binding.releasers')
+  })
+
+  it('rejects the same part twice, beside the other and in place of it', async () => {
+    const it = await two()
+    const [a, b] = it.release.parts as [ReleasePart, ReleasePart]
+    for (const parts of [
+      [a, a],
+      [a, a, b],
+      [a, b, b],
+    ])
+      expect(await refused(it, { ...it.release, parts })).toBe('GRANT_DENIED binding.releasers')
+  })
+
+  it('rejects two different releases of one owner', async () => {
+    const it = await two()
+    const again = await two()
+    const [a, b] = it.release.parts as [ReleasePart, ReleasePart]
+    const of = { ...it.scenes[0], contract: { ...it.attested.contract, inputs: it.scenes[0].contract.inputs } }
+    const another = (await makeRelease(of, it.attested, { slot: { k: 2 } })).parts[0] as ReleasePart
+    expect(await refused(it, { ...it.release, parts: [a, another, b] })).toBe('GRANT_DENIED binding.releasers')
+    // And one of another job altogether.
+    expect(await refused(it, { ...it.release, parts: [a, again.release.parts[1] as ReleasePart] })).toMatch(
+      /^(UNWRAP_FAILED|GRANT_DENIED) /,
+    )
+  })
+
+  it('rejects an intent that takes the dataset of the other owner along', async () => {
+    const it = await two()
+    const all = it.attested.contract.inputs.map((i) => i.header)
+    const of = { ...it.scenes[0], contract: { ...it.attested.contract, inputs: it.scenes[0].contract.inputs } }
+    const greedy = (await makeRelease(of, it.attested, { intent: { datasets: all } })).parts[0] as ReleasePart
+    const parts = [greedy, it.release.parts[1] as ReleasePart]
+    expect(await refused(it, { ...it.release, parts })).toBe('UNWRAP_FAILED binding.intent-datasets')
+  })
+
+  it('rejects an intent that takes the grant of the other owner along', async () => {
+    const it = await two()
+    const grants = it.scenes.map((s) => s.grantDigest).sort()
+    const tag = await useSlotTag(useKey, 0)
+    const slots = grants.map((grant) => ({ grant, k: 0, tag }))
+    const of = { ...it.scenes[0], contract: { ...it.attested.contract, inputs: it.scenes[0].contract.inputs } }
+    const greedy = (await makeRelease(of, it.attested, { intent: { grants, slots }, leaf: { tags: [tag] } })).parts[0] as ReleasePart
+    expect(await refused(it, { ...it.release, parts: [greedy, it.release.parts[1] as ReleasePart] })).toBe(
+      'GRANT_DENIED binding.intent-grants',
+    )
+  })
+
+  it('rejects a broker whom the grant does not name, and the owner where it names one', async () => {
+    const other = await thumbprint(publicOf(stranger.jwk))
+    const named = { second: { grant: { release: brokeredBy(other) } } }
+    const unnamed = await two({ ...named, brokered: true })
+    expect(await refused(unnamed, unnamed.release)).toBe('GRANT_DENIED policy.intent-signer')
+    const owned = await two(named)
+    expect(await refused(owned, owned.release)).toBe('GRANT_DENIED policy.intent-signer')
+    const direct = await two({ brokered: true })
+    expect(await refused(direct, direct.release)).toBe('GRANT_DENIED policy.intent-signer')
+  })
+
+  it('rejects recipients that one of the owners does not name', async () => {
+    const it = await two({ second: { grant: { recipients: [digest('somebody')] } } })
+    expect(await refused(it, it.release)).toBe('GRANT_DENIED policy.grant-recipients')
+  })
+
+  it('rejects a submitter whom one of the owners does not name', async () => {
+    const it = await two({ second: { grant: { submitters: [digest('somebody')] } } })
+    expect(await refused(it, it.release)).toBe('GRANT_DENIED policy.grant-submitter')
+  })
+
+  it('rejects what the policy of one owner forbids while that of the other allows it', async () => {
+    const it = await two({ second: { policy: { runners: ['docker'] } } })
+    expect(await refused(it, it.release)).toBe('POLICY_DENIED policy.runner')
+    const witnessed = await two({ second: { policy: { witnessing: { mode: 'quorum', k: 1, keys: [witness] } } } })
+    expect(await refused(witnessed, witnessed.release)).toBe('LOG_CHECKPOINT_INVALID checkpoint')
+  })
+
+  it('rejects one part that is late, though the other is in time', async () => {
+    const late = await two({ part: { intent: { deadline: '2026-05-28T20:26:44Z' } } })
+    expect(await refused(late, late.release)).toBe('DEADLINE freshness.deadline')
+    const expired = await two({ second: { grant: { expires: '2026-05-28T20:26:44Z' } } })
+    expect(await refused(expired, expired.release)).toBe('GRANT_EXPIRED freshness.grant-expiry')
+  })
+
+  it('opens nothing when one of the sealed keys is bad, and the key is spent', async () => {
+    const it = await two({ part: { keys: (k) => k.map((s) => ({ ...s, ciphertext: s.ciphertext.map((b, i) => (i === 0 ? b ^ 1 : b)) })) } })
+    const checked = await verifyRelease(it.attested, it.release, ELAPSED_MS)
+    expect(await outcomeOf(() => openRelease(it.keys, checked))).toBe<ErrorCode>('UNWRAP_FAILED')
+    expect(await outcomeOf(() => openRelease(it.keys, checked))).toBe<ErrorCode>('JOB_CONFLICT')
   })
 })

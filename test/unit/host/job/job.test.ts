@@ -193,7 +193,7 @@ describe('a job that succeeds', () => {
       policies: scene.contract.policies,
       binding: stage.attested.bindingDigest,
       evidence: stage.attested.evidenceDigest,
-      release: { index: 1, treeSize: 3, time: 1_780_000_000 },
+      releases: [{ index: 1, treeSize: 3, time: 1_780_000_000 }],
       outcome: { kind: 'succeeded', exitCode: 0, code: null },
       isolation: { runner: 'wasm', grade: 'wasm-process' },
       timing: { notBefore: 1_780_000_000, notAfter: 1_780_000_003 },
@@ -371,7 +371,7 @@ describe('a job that is refused', () => {
       const { subject, predicate } = await outcomeOf(stage)
       expect(predicate.outcome).toMatchObject({ kind: 'refused', code })
       expect(predicate).toMatchObject({ type: 'refusal', isolation: null, usage: null, outputs: [] })
-      expect(predicate.timing === null).toBe(predicate.release === null)
+      expect(predicate.timing === null).toBe(predicate.releases.length === 0)
       expect(subject[0]?.name).toBe('contract')
       expect(stage.transfers.downloads).toBe(downloads)
       expect(stage.runner.runs).toBe(0)
@@ -381,14 +381,14 @@ describe('a job that is refused', () => {
   it('tells of the release only what it has verified', async () => {
     const unverified = await begin(scene)
     await release(unverified, { leaf: { tags: [] } })
-    expect((await outcomeOf(unverified)).predicate).toMatchObject({ release: null, grants: [], legal: [], keysDestroyed: ['kem'] })
+    expect((await outcomeOf(unverified)).predicate).toMatchObject({ releases: [], grants: [], legal: [], keysDestroyed: ['kem'] })
   })
 
   it('tells of the release that it verified when the data was bad', async () => {
     const stage = await begin(scene)
     await withFile(flip((f) => f.length - 1))(stage)
     const { predicate } = await outcomeOf(stage)
-    expect(predicate).toMatchObject({ release: { index: 1 }, grants: [scene.grantDigest], keysDestroyed: ['kem', 'data'] })
+    expect(predicate).toMatchObject({ releases: [{ index: 1 }], grants: [scene.grantDigest], keysDestroyed: ['kem', 'data'] })
   })
 
   it('can be cancelled while it waits for a release', async () => {

@@ -123,7 +123,8 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
   const receipt = await countersignGeneralJws(signed, RECEIPT_TYP, gateway.jwk)
   const { predicate } = parseStatement((await verifyGeneralJws(receipt, RECEIPT_TYP, 'receipt')).payload)
   const salt = testBytes('ending salt', 32)
-  const ends = release === null ? null : toBase64Url(await leafHash(release.entry.leaf))
+  const parts = release?.parts ?? []
+  const ends = await Promise.all(parts.map(async ({ entry }) => toBase64Url(await leafHash(entry.leaf))))
   const index = await theLog.append({ type: predicate.type, tags: [], ends, deadline: null }, salt, receipt)
   const ending = await theLog.prove(index, salt, await theLog.checkpoint(T0 + 40))
   const file = encodeReceiptFile({
@@ -134,12 +135,12 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
     grants: [toBase64Url(scene.grant)],
     policies: [toBase64Url(scene.policy)],
     headers: [toBase64Url(scene.header)],
-    intent: release === null ? null : toBase64Url(release.intent),
+    intents: parts.map((part) => toBase64Url(part.intent)),
     evidence: bundleToJson(job.evidence),
     ownerNonces: [toBase64Url(ownerNonce)],
     nonceCheckpoint: checkpoint,
     endorsements: [toBase64Url(platform.root.certificate)],
-    log: { release: release === null ? null : entryToJson(release.entry), ending: entryToJson(ending) },
+    log: { releases: parts.map((part) => entryToJson(part.entry)), ending: entryToJson(ending) },
   })
   return { file, type: predicate.type, code: predicate.outcome.code }
 }

@@ -7,6 +7,7 @@ import { encodeEvidenceBundle, parseEvidenceBundle } from '../../../../src/verif
 import { encodeGrant, encodeRevocation, parseGrant, parseRevocation } from '../../../../src/verify/documents/grant.ts'
 import { encodeHeader, parseHeader } from '../../../../src/verify/documents/header.ts'
 import { encodeIntent, parseIntent } from '../../../../src/verify/documents/intent.ts'
+import { encodeKeyProof, parseKeyProof } from '../../../../src/verify/documents/key-proof.ts'
 import { encodeLeaf, parseLeaf } from '../../../../src/verify/documents/leaf.ts'
 import { encodePolicy, parsePolicy } from '../../../../src/verify/documents/policy.ts'
 import { encodeReceiptFile, parseReceiptFile } from '../../../../src/verify/documents/receipt-file.ts'
@@ -26,7 +27,7 @@ const leaf = encodeLeaf({
   type: 'release',
   commitment: b64('c', 32),
   tags: [b64('t', 32)],
-  ends: null,
+  ends: [],
   deadline: '2026-05-28T21:00:00Z',
 })
 const revocation = encodeRevocation({ v: 1, grant: b64('grant', 32), revokedAt: '2026-05-28T21:00:00Z', stopJobs: false })
@@ -58,6 +59,7 @@ const FORMATS: readonly Format[] = [
   { name: 'dataset header', sample: documents.header, parse: parseHeader, encode: encodeHeader },
   { name: 'result header', sample: result, parse: parseHeader, encode: encodeHeader },
   { name: 'binding', sample: documents.binding, parse: parseBinding, encode: encodeBinding },
+  { name: 'key proof', sample: encodeKeyProof({ v: 1, tls: b64('tls', 32) }), parse: parseKeyProof, encode: encodeKeyProof },
   { name: 'release intent', sample: documents.intent as Uint8Array, parse: parseIntent, encode: encodeIntent },
   { name: 'leaf', sample: leaf, parse: parseLeaf, encode: encodeLeaf },
   { name: 'statement', sample: documents.statement, parse: parseStatement, encode: encodeStatement },
@@ -183,7 +185,7 @@ describe('values with one spelling', () => {
     ['an upper-case image digest', { images: [{ runner: 'wasm', digest: `sha256:${'5E'.repeat(32)}` }] }],
     ['a variable name in lower case', { env: { path: '/' } }],
     ['more arguments than there is room for', { argv: Array.from({ length: 65 }, () => 'a') }],
-    ['a release mode that is not known', { release: 'brokered' }],
+    ['a release mode that is not known', { release: 'brokered:somebody' }],
   ])('refuse %s', async (_, changes) => {
     expect(await read(changes)).toBe('DOCUMENT_INVALID')
   })

@@ -1,10 +1,26 @@
 import { describe, expect, it } from 'vitest'
+import { issueFlattenedJws, publicOf } from '../../../../src/seal/jws.ts'
 import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
+import { encodeGrant, GRANT_TYP } from '../../../../src/verify/documents/grant.ts'
+import { encodeHeader } from '../../../../src/verify/documents/header.ts'
+import { thumbprint } from '../../../../src/verify/documents/keys.ts'
 import { encodeReceiptFile, type ReceiptFile } from '../../../../src/verify/documents/receipt-file.ts'
 import type { TrustFile } from '../../../../src/verify/documents/trust.ts'
 import { type ReceiptVerdict, verifyReceiptFile } from '../../../../src/verify/receipt/index.ts'
 import { COSIGNATURE_ED25519, encodeVerifierKey } from '../../../../src/verify/tlog/index.ts'
-import { kemKey, log, ORIGIN, PURPOSE, samplePolicy, T0 } from '../../../support/job-documents.ts'
+import {
+  digestOf,
+  headerBytes,
+  kemKey,
+  log,
+  ORIGIN,
+  PURPOSE,
+  policyBytes,
+  sampleGrant,
+  sampleHeader,
+  samplePolicy,
+  T0,
+} from '../../../support/job-documents.ts'
 import { noteSigner, testBytes, testKey } from '../../../support/keys.ts'
 import { buildReceipt, DEFAULT_PLAN, type Plan, sampleTrust, simulatedReport } from '../../../support/receipt-builder.ts'
 
@@ -42,11 +58,15 @@ describe('a release against the rules of the owner is rejected:', () => {
       { grant: { purposes: ['https://w3id.org/dpv#Marketing', PURPOSE] }, contract: { purpose: 'https://w3id.org/dpv#Marketing' } },
       ['policy.data-purpose'],
     ],
-    ['grant for another dataset', { grant: { datasets: [OTHER] } }, ['policy.grant-dataset', 'policy.grant-coverage']],
+    [
+      'grant for another dataset',
+      { grant: { datasets: [OTHER] } },
+      ['policy.grant-dataset', 'policy.grant-coverage', 'binding.intent-datasets'],
+    ],
     [
       'grant signed by a stranger',
       { keys: { ...keys, owner: stranger } },
-      ['policy.grant-owner', 'policy.grant-coverage', 'policy.intent-signer', 'policy.trusted-owner'],
+      ['policy.grant-owner', 'policy.grant-coverage', 'policy.intent-signer', 'binding.releasers', 'policy.trusted-owner'],
     ],
     ['data of another owner', { header: { owner: OTHER } }, ['policy.grant-owner', 'policy.grant-coverage', 'policy.trusted-owner']],
     [
@@ -128,7 +148,7 @@ describe('evidence that is not of this job is rejected:', () => {
     ['intent for another dataset', { intent: { datasets: [OTHER] } }, ['binding.intent-datasets']],
     ['intent under other grants', { intent: { grants: [OTHER] } }, ['binding.intent-grants']],
     ['intent under other policies', { intent: { policies: [OTHER] } }, ['binding.intent-policies']],
-    ['intent by a stranger', { keys: { ...keys, releaser: stranger } }, ['policy.intent-signer']],
+    ['intent by a stranger', { keys: { ...keys, releaser: stranger } }, ['policy.intent-signer', 'binding.releasers']],
     ['statement that hides the simulation', { predicate: { simulated: false } }, ['binding.simulated']],
     [
       'endorsement that nobody signed',
@@ -168,8 +188,12 @@ describe('a statement that contradicts its documents is rejected:', () => {
     ['another binding', { predicate: { binding: OTHER } }, ['signature.binding']],
     ['other evidence', { predicate: { evidence: OTHER } }, ['signature.evidence']],
     ['no evidence', { predicate: { evidence: null } }, ['format.stated-evidence', 'signature.evidence']],
-    ['another place in the log', { predicate: { release: { leafHash: OTHER, index: 7, treeSize: 9, time: T0 } } }, ['signature.release']],
-    ['no release', { predicate: { release: null } }, ['format.stated-release', 'format.timing', 'signature.release']],
+    [
+      'another place in the log',
+      { predicate: { releases: [{ leafHash: OTHER, index: 7, treeSize: 9, time: T0 }] } },
+      ['signature.releases'],
+    ],
+    ['no release', { predicate: { releases: [] } }, ['format.timing', 'signature.releases']],
     [
       'success that is an outcome of nothing',
       { ending: 'lost', predicate: { outcome: { kind: 'succeeded', exitCode: 0, code: null, reason: 'done' } } },
@@ -259,6 +283,31 @@ describe('signatures that are not those of agent and gateway are rejected:', () 
   })
 })
 
+describe('a job of two owners', () => {
+  it('that ran on the release of one alone is rejected', async () => {
+    const other = encodeHeader(sampleHeader({ owner: await thumbprint(publicOf(stranger.jwk)), datasetId: `${'B'.repeat(21)}A` }))
+    const [first, second] = [await digestOf(headerBytes), await digestOf(other)]
+    const theirs = encodeGrant(await sampleGrant(other, policyBytes))
+    const jws = await issueFlattenedJws(theirs, GRANT_TYP, stranger.jwk)
+    const own = await digestOf((await buildReceipt()).documents.grant)
+    const inputs = [first, second].map((header, i) => ({ name: `${i}.csv`, header, root: OTHER }))
+    const turned = own > (await digestOf(theirs))
+    const verdict = await verify({
+      contract: { inputs },
+      intent: { datasets: [first] },
+      predicate: { grants: [own, await digestOf(theirs)].sort(), legal: [sampleHeader().legal, sampleHeader().legal] },
+      file: (file) => ({
+        ...file,
+        grants: turned ? [toBase64Url(jws), ...file.grants] : [...file.grants, toBase64Url(jws)],
+        headers: [...file.headers, toBase64Url(other)],
+        ownerNonces: [...file.ownerNonces, ...file.ownerNonces],
+      }),
+    })
+    // The nonce of the one owner is not in the evidence either.
+    expect(failed(verdict).sort()).toEqual(['binding.releasers', 'freshness.binding-nonce', 'policy.trusted-owner'])
+  })
+})
+
 describe('a log that does not bear the receipt out is rejected:', () => {
   const liar = noteSigner(ORIGIN, 'lying log')
   const attacks: readonly Attack[] = [
@@ -273,8 +322,8 @@ describe('a log that does not bear the receipt out is rejected:', () => {
       ['signature.log-ending', 'signature.log-release', 'signature.nonce-checkpoint', 'freshness.release-time'],
     ],
     ['ending of another type', { endingLeaf: { type: 'refusal' } }, ['signature.ending-type']],
-    ['ending that ends nothing', { endingLeaf: { ends: null } }, ['signature.ending-ends']],
-    ['ending of another release', { endingLeaf: { ends: OTHER } }, ['signature.ending-ends']],
+    ['ending that ends nothing', { endingLeaf: { ends: [] } }, ['signature.ending-ends']],
+    ['ending of another release', { endingLeaf: { ends: [OTHER] } }, ['signature.ending-ends']],
     ['ending with tags of its own', { endingLeaf: { tags: [OTHER] } }, ['signature.ending-leaf']],
     ['ending with a deadline', { endingLeaf: { deadline: '2026-05-28T21:00:00Z' } }, ['signature.ending-leaf']],
     ['release entry of another type', { releaseLeaf: { type: 'onboard' } }, ['binding.leaf-type']],
@@ -310,30 +359,31 @@ describe('a log that does not bear the receipt out is rejected:', () => {
     expect((await verify({ ending: 'lost', times })).decision).toBe('accept')
   })
 
-  const swaps: readonly (readonly [string, (log: ReceiptFile['log']) => ReceiptFile['log']])[] = [
+  type Log = ReceiptFile['log']
+  const swaps: readonly (readonly [string, (release: Log['ending'], ending: Log['ending']) => Log])[] = [
     [
       'proofs swapped',
-      ({ release, ending }) => ({
-        release: release && { ...release, proof: ending.proof },
-        ending: { ...ending, proof: release?.proof ?? [] },
-      }),
+      (release, ending) => ({ releases: [{ ...release, proof: ending.proof }], ending: { ...ending, proof: release.proof } }),
     ],
-    ['entries swapped', ({ release, ending }) => ({ release: ending, ending: release ?? ending })],
+    ['entries swapped', (release, ending) => ({ releases: [ending], ending: release })],
     [
       'checkpoints swapped',
-      ({ release, ending }) => ({
-        release: release && { ...release, checkpoint: ending.checkpoint },
-        ending: { ...ending, checkpoint: release?.checkpoint ?? '' },
+      (release, ending) => ({
+        releases: [{ ...release, checkpoint: ending.checkpoint }],
+        ending: { ...ending, checkpoint: release.checkpoint },
       }),
     ],
-    ['index one off', ({ release, ending }) => ({ release, ending: { ...ending, index: ending.index + 1 } })],
-    ['no proof', ({ release, ending }) => ({ release: release && { ...release, proof: [] }, ending })],
-    ['proof one hash longer', ({ release, ending }) => ({ release: release && { ...release, proof: [...release.proof, OTHER] }, ending })],
-    ['salt of the other entry', ({ release, ending }) => ({ release, ending: { ...ending, salt: release?.salt ?? '' } })],
-    ['release left out', ({ ending }) => ({ release: null, ending })],
+    ['index one off', (release, ending) => ({ releases: [release], ending: { ...ending, index: ending.index + 1 } })],
+    ['no proof', (release, ending) => ({ releases: [{ ...release, proof: [] }], ending })],
+    ['proof one hash longer', (release, ending) => ({ releases: [{ ...release, proof: [...release.proof, OTHER] }], ending })],
+    ['salt of the other entry', (release, ending) => ({ releases: [release], ending: { ...ending, salt: release.salt } })],
+    ['release left out', (_, ending) => ({ releases: [], ending })],
+    ['release twice', (release, ending) => ({ releases: [release, release], ending })],
   ]
   it.each(swaps)('%s', async (_, swap) => {
-    expect(failed(await verify({ file: (file) => ({ ...file, log: swap(file.log) }) })).length).toBeGreaterThan(0)
+    expect(
+      failed(await verify({ file: (file) => ({ ...file, log: swap(file.log.releases[0] ?? file.log.ending, file.log.ending) }) })).length,
+    ).toBeGreaterThan(0)
   })
 })
 
@@ -380,7 +430,7 @@ describe('two receipts spliced', () => {
       times: { nonce: T0 - 29, release: T0, ending: T0 + 41 },
     })
     expect((await verifyReceiptFile(b.bytes, { trust: sampleTrust })).decision).toBe('accept')
-    const members = ['receipt', 'contract', 'grants', 'policies', 'headers', 'intent', 'evidence', 'nonceCheckpoint', 'log'] as const
+    const members = ['receipt', 'contract', 'grants', 'policies', 'headers', 'intents', 'evidence', 'nonceCheckpoint', 'log'] as const
     for (const member of members) {
       expect(a.file[member], member).not.toEqual(b.file[member])
       const spliced = encodeReceiptFile({ ...a.file, [member]: b.file[member] })
@@ -394,7 +444,7 @@ describe('two receipts spliced', () => {
       { grants: [] },
       { policies: [] },
       { headers: [] },
-      { intent: null },
+      { intents: [] },
       { evidence: null },
       { ownerNonces: [] },
       { nonceCheckpoint: null },

@@ -74,7 +74,7 @@ describe.each(TYPES)('the receipt file of an event of type %s', (type) => {
     expect(await attacked(type, { signers: [mallory, testKey('gateway')] })).toContain('format.signatures')
     expect(await attacked(type, { subject: toHex(testBytes('another', 32)) })).toEqual(['signature.subject'])
     expect(await attacked(type, { leaf: { type: 'lost' } })).toEqual(['signature.log-leaf'])
-    expect(await attacked(type, { leaf: { ends: toBase64Url(testBytes('a release', 32)) } })).toEqual(['signature.log-leaf'])
+    expect(await attacked(type, { leaf: { ends: [toBase64Url(testBytes('a release', 32))] } })).toEqual(['signature.log-leaf'])
   })
 
   it('of another type, relabelled', async () => {

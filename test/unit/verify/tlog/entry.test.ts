@@ -31,7 +31,7 @@ const leaves = await Promise.all(openings.map(async (o, i) => encodeLeaf(await l
 const tree = await storeTree(await Promise.all(leaves.map(leafHash)))
 
 async function leafOf(salt: Uint8Array, opening: Uint8Array): Promise<Leaf> {
-  return { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: null, deadline: null }
+  return { v: 1, type: 'onboard', commitment: await commitmentOf(salt, opening), tags: [], ends: [], deadline: null }
 }
 
 async function entryAt(index: number, size = leaves.length): Promise<LoggedEntry & { opening: Uint8Array }> {

@@ -49,7 +49,7 @@ async function evidenceFor(
     job: changes.role === 'host' ? null : (changes.job ?? JOB),
   })
   const verdict = { accepted: true, authentic: true, format: 'bundle', checks: [], notChecked: [], claims: new Uint8Array() }
-  return { bundle, verdict, checkpoint: CHECKPOINT, endorsements: [] }
+  return { bundle, verdict, checkpoint: CHECKPOINT, ownerNonces: NONCES, endorsements: [] }
 }
 
 beforeAll(async () => {

@@ -5,12 +5,13 @@ import {
   LogMemory,
   makeFolder,
   type Owner,
-  type OwnGrant,
+  ownerKeys,
   type SealedKeyMessage,
+  Slots,
   type TrustedEnclave,
 } from '../../../../src/client/index.ts'
-import { logIntent, type ReleasePlan, releaseKeys } from '../../../../src/client/job/release.ts'
 import { random } from '../../../../src/client/owner.ts'
+import { logIntent, type ReleasePlan, releaseKeys } from '../../../../src/client/release/release.ts'
 import { createDatasetHeader, generateKemKey, type KemKey, type NoteSigner, Secret, unwrapRelease } from '../../../../src/seal/index.ts'
 import { toBase64Url } from '../../../../src/verify/bytes/bytes.ts'
 import { INTENT_TYP, parseIntent, type ReleaseIntent } from '../../../../src/verify/documents/intent.ts'
@@ -59,7 +60,7 @@ function logging(twist: Twist = {}): Logging {
     const leaf = {
       type: 'release',
       tags: intent.slots.map((s) => s.tag).sort(),
-      ends: null,
+      ends: [],
       deadline: intent.deadline,
       ...twist.leaf,
     } as const
@@ -108,13 +109,7 @@ beforeEach(async () => {
   useKey = random(32)
   const grantId = toBase64Url(random(32))
   await owner.keyring.putGrant(grantId, new Secret(useKey.slice()), 3)
-  const grant: OwnGrant = {
-    grantId,
-    grant: await sampleGrant(made.bytes, policyBytes, { uses: 2 }),
-    jws: new Uint8Array(),
-    policy: policyBytes,
-    revoked: false,
-  }
+  const grant = { digest: grantId, grant: await sampleGrant(made.bytes, policyBytes, { uses: 2 }), signer: owner.grantThumbprint }
   const enclave: TrustedEnclave = {
     kem: enclaveKey.publicKey,
     kemDigest: await hpkeKeyDigest(enclaveKey.publicKey),
@@ -130,11 +125,12 @@ beforeEach(async () => {
   released = null
   plan = {
     client: clientThat(logging()),
-    owner,
+    keys: ownerKeys(owner),
+    slots: new Slots(ownerKeys(owner)),
     memory: new LogMemory(own),
     contract,
     jobDigest: await digestOf(testBytes('contract', 10)),
-    grants: [grant],
+    share: { releaser: { mode: 'direct', thumbprint: owner.grantThumbprint }, grants: [grant], datasets: [dataset.digest] },
     policies: [samplePolicy()],
     enclave,
     nonceCheckpoint: await checkpointBefore(signer, 3, T0 - 10),
@@ -155,7 +151,7 @@ describe('release', () => {
     const wrapped = { suite: DEFAULT_HPKE_SUITE, enc: sealed.enc, ciphertext: sealed.ciphertext }
     const opened = await unwrapRelease(enclaveKey, context, wrapped)
     expect(opened.dek.expose()).toEqual(dataset.dek)
-    expect(opened.useKeys.get(plan.grants[0]?.grantId ?? '')?.expose()).toEqual(useKey)
+    expect(opened.useKeys.get(plan.share.grants[0]?.digest ?? '')?.expose()).toEqual(useKey)
   })
 
   it('uses one slot after the other, and remembers it', async () => {
@@ -181,13 +177,15 @@ describe('release', () => {
   })
 
   it('asks for no release that it cannot record', async () => {
-    const releases = { put: () => Promise.reject(new AttestError('DISK_FULL', 'no space left')) } as unknown as Owner['releases']
+    const recordRelease = (): Promise<void> => Promise.reject(new AttestError('DISK_FULL', 'no space left'))
     const unasked: Logging = () => Promise.reject(new Error('nobody should hear of it'))
-    await expect(logIntent({ ...plan, owner: { ...owner, releases }, client: clientThat(unasked) })).rejects.toEqual(withCode('DISK_FULL'))
+    await expect(logIntent({ ...plan, keys: { ...plan.keys, recordRelease }, client: clientThat(unasked) })).rejects.toEqual(
+      withCode('DISK_FULL'),
+    )
   })
 
   it('asks for no release under a grant that was revoked while the job waited, whatever the gateway says of it', async () => {
-    await owner.keyring.putRevocation(plan.grants[0]?.grantId ?? '', random(200))
+    await owner.keyring.putRevocation(plan.share.grants[0]?.digest ?? '', random(200))
     const before = (await owner.releases.commitments()).size
     const unasked: Logging = () => Promise.reject(new Error('nobody should hear of it'))
     await expect(logIntent({ ...plan, client: clientThat(unasked) })).rejects.toEqual(withCode('GRANT_DENIED'))
@@ -196,25 +194,20 @@ describe('release', () => {
 
   it('seals no key under a grant that was revoked after the intent was logged', async () => {
     const logged = await logIntent(plan)
-    await owner.keyring.putRevocation(plan.grants[0]?.grantId ?? '', random(200))
+    await owner.keyring.putRevocation(plan.share.grants[0]?.digest ?? '', random(200))
     await expect(releaseKeys(plan, logged)).rejects.toEqual(withCode('GRANT_DENIED'))
     expect(released).toBeNull()
   })
 
   it('hands over no key when the grant is revoked while it is being sealed', async () => {
     const logged = await logIntent(plan)
-    const grantId = plan.grants[0]?.grantId ?? ''
-    const { keyring } = owner
+    const grantId = plan.share.grants[0]?.digest ?? ''
     // Another process of the owner, between the first look and the message.
-    const slow = Object.assign(Object.create(keyring) as typeof keyring, {
-      isRevoked: (id: string) => keyring.isRevoked(id),
-      grant: (id: string) => keyring.grant(id),
-      datasetKey: async (id: string) => {
-        await keyring.putRevocation(grantId, random(200))
-        return keyring.datasetKey(id)
-      },
-    })
-    await expect(releaseKeys({ ...plan, owner: { ...owner, keyring: slow } }, logged)).rejects.toEqual(withCode('GRANT_DENIED'))
+    const datasetKey = async (id: string): Promise<Secret> => {
+      await owner.keyring.putRevocation(grantId, random(200))
+      return owner.keyring.datasetKey(id)
+    }
+    await expect(releaseKeys({ ...plan, keys: { ...plan.keys, datasetKey } }, logged)).rejects.toEqual(withCode('GRANT_DENIED'))
     expect(released).toBeNull()
   })
 
@@ -236,7 +229,7 @@ describe('release', () => {
     ['a leaf without the use tags', { leaf: { tags: [] } }, 'LOG_PROOF_INVALID'],
     ['a leaf of another type', { leaf: { type: 'onboard' } }, 'LOG_PROOF_INVALID'],
     ['a leaf with a later deadline', { leaf: { deadline: '2030-01-01T00:00:00Z' } }, 'LOG_PROOF_INVALID'],
-    ['a leaf that pretends to end something', { leaf: { ends: toBase64Url(testBytes('x', 32)) } }, 'LOG_PROOF_INVALID'],
+    ['a leaf that pretends to end something', { leaf: { ends: [toBase64Url(testBytes('x', 32))] } }, 'LOG_PROOF_INVALID'],
   ]
   it.each(TWISTS)('refuses %s', async (_, twist, code) => {
     await expect(logIntent({ ...plan, client: clientThat(logging(twist)) })).rejects.toEqual(withCode(code))
@@ -275,7 +268,7 @@ describe('release', () => {
 
   it('refuses a log that shows another history than before', async () => {
     const other = new TestLog(signer)
-    await other.append({ type: 'onboard', tags: [], ends: null, deadline: null }, testBytes('a', 32), testBytes('b', 32))
+    await other.append({ type: 'onboard', tags: [], ends: [], deadline: null }, testBytes('a', 32), testBytes('b', 32))
     await other.fill(3)
     const { log } = samplePolicy()
     await plan.memory.accept(log, await other.checkpoint(T0), 'current', () => Promise.resolve([]))
