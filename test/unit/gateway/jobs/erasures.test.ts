@@ -250,7 +250,7 @@ describe('an erasure', () => {
     store.eraseBeforeNext(dataset, order)
     await refused(entry === null ? scenario.log(intent) : scenario.release(entry))
     expect(await scenario.state()).toBe('refused')
-    expect(store.rows(`select sealed_keys from job_releases`)).toEqual([{ sealed_keys: null }])
+    expect(store.rows('select sealed_keys from job_releases where sealed_keys is not null')).toEqual([])
   })
 
   it('races a release: either the keys went before the answer, or never', async () => {
@@ -258,7 +258,7 @@ describe('an erasure', () => {
     const [release, erasure] = await Promise.allSettled([scenario.release(entry), scenario.erase()])
     const waits = erasure.status === 'fulfilled' && erasure.value.waiting > 0
     expect(waits).toBe(release.status === 'fulfilled')
-    expect(store.rows('select sealed_keys from job_releases')).toEqual([{ sealed_keys: null }])
+    expect(store.rows('select sealed_keys from job_releases where sealed_keys is not null')).toEqual([])
   })
 
   it('of an upload that is under way takes what has come of it', async () => {
