@@ -31,6 +31,7 @@ export const documentTargets = [
   document('contract', 'verify/documents/contract.js', 'Contract', payload('010-contract')),
   document('grant', 'verify/documents/grant.js', 'Grant', payload('011-grant')),
   document('revocation', 'verify/documents/grant.js', 'Revocation', payload('012-revocation')),
+  document('hold', 'verify/documents/hold.js', 'Hold', payload('035-hold')),
   document('erasure-order', 'verify/documents/erasure.js', 'ErasureOrder', payload('031-erasure-order')),
   document('policy', 'verify/documents/policy.js', 'Policy', () => ['013-policy', '013b-policy-requirements'].flatMap((v) => payload(v)())),
   document('header', 'verify/documents/header.js', 'Header', () =>

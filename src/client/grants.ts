@@ -8,6 +8,7 @@ import { useKeyCommitment } from '../verify/documents/use-slot.ts'
 import { AttestError } from '../verify/errors.ts'
 import { verifyFlattenedJws } from '../verify/formats/jws.ts'
 import type { Client, RemoteGrant } from './client.ts'
+import { heldError, isHeld } from './holds.ts'
 import { type Owner, random } from './owner.ts'
 
 /** What an owner decides about a grant; the rest follows from the owner's keys. */
@@ -77,6 +78,8 @@ export interface OwnGrant {
   readonly policy: Uint8Array
   /** Taken back: here, or so says the gateway. */
   readonly revoked: boolean
+  /** Held: here, or so says the owner's newest word that the gateway has. */
+  readonly held: boolean
 }
 
 /**
@@ -93,7 +96,8 @@ export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<
   }
   // A gateway may hide a revocation; what was taken back here needs nobody's word.
   const revoked = remote.revoked || (await owner.keyring.isRevoked(digest))
-  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked }
+  const held = await isHeld(owner, digest, remote.hold)
+  return { grantId: digest, grant, jws: remote.jws, policy: remote.policy, revoked, held }
 }
 
 /**
@@ -110,9 +114,12 @@ export async function revokeGrant(owner: Owner, grantId: string, stopJobs: boole
   return jws
 }
 
-/** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here. */
+/** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here, `GRANT_HELD` when one is held here. */
 export async function refuseRevoked(owner: Owner, grantIds: readonly string[]): Promise<void> {
-  for (const grantId of grantIds) if (await owner.keyring.isRevoked(grantId)) throw revokedError(grantId)
+  for (const grantId of grantIds) {
+    if (await owner.keyring.isRevoked(grantId)) throw revokedError(grantId)
+    if ((await owner.keyring.hold(grantId))?.held === true) throw heldError(grantId)
+  }
 }
 
 export function revokedError(grantId: string): AttestError {

@@ -35,6 +35,7 @@ export {
   MAX_FILE_SIZE,
 } from './folder.ts'
 export { checkOwnGrant, digestOf, type GrantTerms, type IssuedGrant, issueGrant, type OwnGrant, revokeGrant } from './grants.ts'
+export { type HoldTerms, holdGrant, sendHold } from './holds.ts'
 export { checkEvidence, describeFailures, type EvidenceQuestion, type TrustedEnclave } from './job/check-evidence.ts'
 export { DEFAULT_LIMITS } from './job/contract.ts'
 export { type CheckedReceipt, checkReceipt, type ReceiptExpectation } from './job/receipt.ts'

@@ -3,6 +3,7 @@ import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
 import { checkOwnGrant, type OwnGrant, revokedError } from '../grants.ts'
+import { heldError } from '../holds.ts'
 import type { Owner } from '../owner.ts'
 
 /** What a job needs of a grant, as far as it matters for finding one. */
@@ -18,13 +19,15 @@ export interface GrantNeed {
 /**
  * The grants for a job, sorted by digest: those that the caller names, else the one own grant that fits and lives longest.
  * Whether they allow the job in full is decided by the grant rules, here and at the gateway and in the enclave.
- * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, and the errors of {@link checkOwnGrant}.
+ * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, `GRANT_HELD` when a named one, or every one that fits, is held, and the errors of {@link checkOwnGrant}.
  */
 export async function chooseGrants(client: Client, owner: Owner, named: readonly string[], need: GrantNeed): Promise<readonly OwnGrant[]> {
   if (named.length > 0) {
     const grants = await Promise.all([...new Set(named)].map(async (id) => checkOwnGrant(owner, await client.getGrant(id))))
     const revoked = grants.find((g) => g.revoked)
     if (revoked !== undefined) throw revokedError(revoked.grantId)
+    const held = grants.find((g) => g.held)
+    if (held !== undefined) throw heldError(held.grantId)
     return grants.sort((a, b) => (a.grantId < b.grantId ? -1 : 1))
   }
   const kept = new Set(await owner.keyring.grants())
@@ -34,8 +37,10 @@ export async function chooseGrants(client: Client, owner: Owner, named: readonly
     if (kept.has(remote.grantId)) candidates.push(await checkOwnGrant(owner, remote))
   }
   const fitting = candidates.filter((g) => fits(g, need))
-  const best = fitting.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
+  const free = fitting.filter((g) => !g.held)
+  const best = free.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
   if (best !== undefined) return [best]
+  if (fitting[0] !== undefined) throw heldError(fitting[0].grantId)
   throw new AttestError(
     'GRANT_DENIED',
     `none of your ${candidates.length} grants covers these datasets, image and purpose now; make one with sealgate grant create`,

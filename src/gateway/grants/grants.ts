@@ -13,6 +13,7 @@ import { KeyedLock } from '../keyed-lock.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import { type GrantRow, LIST_LIMIT } from '../store/tables.ts'
+import { refuseHeld } from './held.ts'
 import { refuseRevoked, revokedAmong } from './revoked.ts'
 
 /** A grant as kept: signature, digest and policy were checked again when it was read. */
@@ -92,12 +93,11 @@ export class Grants {
     return revokedAmong(this.#db, digests)
   }
 
-  /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back. */
-  refuseRevoked(grants: readonly StoredGrant[]): Promise<void> {
-    return refuseRevoked(
-      this.#db,
-      grants.map((g) => g.digest),
-    )
+  /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back, `GRANT_HELD` when one is held. */
+  async refuseWithdrawn(grants: readonly StoredGrant[]): Promise<void> {
+    const digests = grants.map((g) => g.digest)
+    await refuseRevoked(this.#db, digests)
+    await refuseHeld(this.#db, digests)
   }
 
   /** Of which of these grants their owner has asked that running jobs stop. */
@@ -182,7 +182,8 @@ export class Grants {
   }
 }
 
-async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
+/** In the transaction that revokes or holds the grant: what was not delivered by then never is. */
+export async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
   const under = tx.selectFrom('job_grants').select('job_id').where('grant_digest', '=', digest)
   await tx.updateTable('jobs').set({ sealed_keys: null }).where('job_id', 'in', under).where('sealed_keys', 'is not', null).execute()
 }

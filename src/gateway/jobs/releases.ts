@@ -86,7 +86,7 @@ export class Releases {
 
   /**
    * Keeps the sealed keys and hands them to the host. Repeating it is harmless.
-   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, `DATASET_ERASED`: either ends the job.
+   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, `GRANT_HELD`, `DATASET_ERASED`: each ends the job.
    */
   async releaseKeys(jobId: string, request: sealgate.v1.IReleaseKeysRequest): Promise<void> {
     await this.#core.alone(jobId, async (facts) => {
@@ -126,7 +126,11 @@ export class Releases {
       if (!hasKeys) await this.#core.endWithdrawn(facts, { code, message: `${message}; its host was not sent the keys` })
       return false
     }
-    if (row.sealed_keys === null) return true
+    if (row.sealed_keys === null) {
+      // A hold dropped them and has ended since. Nobody can send them any more.
+      if (!hasKeys) await this.#core.endWithdrawn(facts, { code: 'GRANT_HELD', message: 'its keys were dropped while its grant was held' })
+      return hasKeys
+    }
     const { keys } = sealgate.v1.ReleaseKeysRequest.decode(row.sealed_keys)
     hosts.send(row.host, {
       keyRelease: {

@@ -9,6 +9,7 @@ export interface Tables {
   uploads: UploadRow
   grants: GrantRow
   revocations: RevocationRow
+  holds: HoldRow
   jobs: JobRow
   job_grants: JobGrantRow
   transitions: TransitionRow
@@ -73,6 +74,15 @@ export interface GrantRow {
 
 export interface RevocationRow {
   grant_digest: string
+  jws: Uint8Array
+  created_at: number
+}
+
+/** The newest hold of a grant, or the end of one. */
+export interface HoldRow {
+  grant_digest: string
+  sequence: number
+  held: 0 | 1
   jws: Uint8Array
   created_at: number
 }

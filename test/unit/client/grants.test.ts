@@ -31,7 +31,7 @@ beforeEach(async () => {
   owner = await freshOwner(folder)
   const bytes = encodeGrant(grant)
   const jws = await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey)
-  remote = { grantId: await digestOf(bytes), jws, policy: policyBytes, revoked: false }
+  remote = { grantId: await digestOf(bytes), jws, policy: policyBytes, revoked: false, hold: null }
   await owner.keyring.putGrant(remote.grantId, new Secret(random(32)), 1)
 })
 

@@ -114,6 +114,7 @@ beforeEach(async () => {
     jws: new Uint8Array(),
     policy: policyBytes,
     revoked: false,
+    held: false,
   }
   const enclave: TrustedEnclave = {
     kem: enclaveKey.publicKey,
@@ -208,6 +209,7 @@ describe('release', () => {
     // Another process of the owner, between the first look and the message.
     const slow = Object.assign(Object.create(keyring) as typeof keyring, {
       isRevoked: (id: string) => keyring.isRevoked(id),
+      hold: (id: string) => keyring.hold(id),
       grant: (id: string) => keyring.grant(id),
       datasetKey: async (id: string) => {
         await keyring.putRevocation(grantId, random(200))
