@@ -25,9 +25,10 @@ let grant: Grant
 let remote: RemoteGrant
 
 /** A gateway that shows what it wants of holds. */
-function gatewayThatShows(shown: Uint8Array | null): Client {
+function gatewayThatShows(shown: Uint8Array | null, holdGrantAt: Client['holdGrant'] = () => Promise.resolve()): Client {
   const told = { ...remote, hold: shown }
-  return { getGrant: () => Promise.resolve(told), listGrants: () => Promise.resolve([told]) } as unknown as Client
+  const grants = { getGrant: () => Promise.resolve(told), listGrants: () => Promise.resolve([told]) }
+  return { ...grants, holdGrant: holdGrantAt } as unknown as Client
 }
 
 beforeAll(async () => {
@@ -127,8 +128,8 @@ describe('the memory of holds', () => {
 
   it('is there before a gateway is asked, and when it does not answer', async () => {
     const jws = await holdGrant(owner, remote.grantId, hold, T0)
-    const silent = { holdGrant: () => Promise.reject(new AttestError('UNAVAILABLE', 'no answer')) } as unknown as Client
-    await expect(sendHold(silent, owner, jws)).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    const silent = { holdGrant: () => Promise.reject(new AttestError('GATEWAY_UNREACHABLE', 'no answer')) } as unknown as Client
+    await expect(sendHold(silent, owner, jws)).rejects.toMatchObject({ code: 'GATEWAY_UNREACHABLE' })
     await expectHeld(gatewayThatShows(null))
   })
 
@@ -154,7 +155,7 @@ describe('a gateway that has something newer', () => {
       if (newest !== null && sequence <= (await read(newest)).sequence) throw new AttestError('HOLD_STALE', 'older')
       got.push(jws)
     }
-    return { client: { ...gatewayThatShows(newest), holdGrant: holdGrantAt } as unknown as Client, got }
+    return { client: gatewayThatShows(newest, holdGrantAt), got }
   }
 
   it('of another copy of the folder: the hold is signed again above it, and remembered so', async () => {
@@ -167,7 +168,7 @@ describe('a gateway that has something newer', () => {
   it('but shows none, or one of somebody else, gets nothing more to sign', async () => {
     const jws = await holdGrant(owner, remote.grantId, hold, T0)
     const lying = (shown: Uint8Array | null): Client =>
-      ({ ...gatewayThatShows(shown), holdGrant: () => Promise.reject(new AttestError('HOLD_STALE', 'so it says')) }) as unknown as Client
+      gatewayThatShows(shown, () => Promise.reject(new AttestError('HOLD_STALE', 'so it says')))
     await expect(sendHold(lying(null), owner, jws)).rejects.toMatchObject({ code: 'HOLD_STALE' })
     const forged = await signed({ sequence: 9 }, testKey('mallory').jwk)
     await expect(sendHold(lying(forged), owner, jws)).rejects.toMatchObject({ code: 'GRANT_DENIED' })
