@@ -19,7 +19,8 @@ export interface GrantNeed {
 /**
  * The grants for a job, sorted by digest: those that the caller names, else the one own grant that fits and lives longest.
  * Whether they allow the job in full is decided by the grant rules, here and at the gateway and in the enclave.
- * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, `GRANT_HELD` when a named one, or every one that fits, is held, and the errors of {@link checkOwnGrant}.
+ * @throws AttestError `GRANT_DENIED` when none fits or a named one was revoked, `GRANT_HELD` when a named one, or every one
+ * that fits, is held, and the errors of {@link checkOwnGrant}.
  */
 export async function chooseGrants(client: Client, owner: Owner, named: readonly string[], need: GrantNeed): Promise<readonly OwnGrant[]> {
   if (named.length > 0) {

@@ -9,9 +9,9 @@ import { isBeforeRelease, UNFINISHED, WITH_KEYS } from './states.ts'
 import { withdrawalOf } from './withdrawn.ts'
 
 /**
- * What a revocation, or a hold, of a grant does to jobs. It is in force with its row in the store: no step to `logged` or `released` is taken after
- * it, and no keys are sent. What is done here is the rest: jobs that can go nowhere any more end, and where the owner asked
- * for it, those that have their keys are told to stop.
+ * What a revocation, or a hold, of a grant does to jobs. It is in force with its row in the store: no step to `logged` or
+ * `released` is taken after it, and no keys are sent. What is done here is the rest: jobs that can go nowhere any more end, and
+ * where the owner asked for it, those that have their keys are told to stop.
  */
 export class Revocations {
   readonly #core: JobCore

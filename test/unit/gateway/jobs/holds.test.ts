@@ -151,6 +151,16 @@ describe('a hold', () => {
     expect(await inbox(host)).toEqual(['jobCancel'])
   })
 
+  it('races a release: either the keys went before the answer to the hold, or never', async () => {
+    const evidence = await toAttested(scenario, host)
+    const entry = await scenario.log(await scenario.intent(evidence))
+    const [release] = await Promise.allSettled([scenario.release(entry), scenario.hold()])
+    const got = await inbox(host)
+    const state = await scenario.state()
+    expect([state, got.includes('keyRelease')]).toEqual(release.status === 'fulfilled' ? ['released', true] : ['refused', false])
+    expect(sealedKeys()).toBeNull()
+  })
+
   it('lets a job go on that has its keys, and tells its host to stop where the owner asks for that', async () => {
     await toReleased(scenario, host)
     await scenario.hold()
