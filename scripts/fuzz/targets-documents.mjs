@@ -31,6 +31,7 @@ export const documentTargets = [
   document('contract', 'verify/documents/contract.js', 'Contract', payload('010-contract')),
   document('grant', 'verify/documents/grant.js', 'Grant', payload('011-grant')),
   document('revocation', 'verify/documents/grant.js', 'Revocation', payload('012-revocation')),
+  document('hold', 'verify/documents/hold.js', 'Hold', payload('035-hold')),
   document('erasure-order', 'verify/documents/erasure.js', 'ErasureOrder', payload('031-erasure-order')),
   document('policy', 'verify/documents/policy.js', 'Policy', () => ['013-policy', '013b-policy-requirements'].flatMap((v) => payload(v)())),
   document('header', 'verify/documents/header.js', 'Header', () =>
@@ -38,7 +39,7 @@ export const documentTargets = [
   ),
   document('binding', 'verify/documents/binding.js', 'Binding', payload('016-binding')),
   document('intent', 'verify/documents/intent.js', 'Intent', payload('017-release-intent')),
-  document('key-proof', 'verify/documents/key-proof.js', 'KeyProof', payload('035-key-proof')),
+  document('key-proof', 'verify/documents/key-proof.js', 'KeyProof', payload('037-key-proof')),
   document('leaf', 'verify/documents/leaf.js', 'Leaf', () => goldens('leaf.golden.json')),
   document('statement', 'verify/documents/statement.js', 'Statement', payload('026-statement')),
   document('trust-file', 'verify/documents/trust.js', 'TrustFile', () => goldens('trust.golden.json')),

@@ -22,6 +22,14 @@ function factLines(s: EventSummary, paint: Output['paint']): readonly string[] {
         ...s.datasets.map((d) => `  of           dataset ${d}`),
         `  jobs         ${s.stopJobs ? 'those with keys were to be stopped' : 'those with keys go on'}`,
       ]
+    case 'hold':
+      return [
+        `  ${s.held ? 'held        ' : 'resumed     '} grant ${s.grant}, sequence ${s.sequence}`,
+        `  by           owner ${s.owner}, at ${s.at} by its own clock`,
+        ...(s.basis === null ? [] : [`  basis        ${s.basis}`]),
+        ...s.datasets.map((d) => `  of           dataset ${d}`),
+        ...(s.held ? [`  jobs         ${s.stopJobs ? 'those with keys were to be stopped' : 'those with keys go on'}`] : []),
+      ]
     case 'onboard':
       return [
         `  host         ${s.host}`,

@@ -54,6 +54,7 @@ async function verdictOf(
 function summaryLines(summary: EventSummary | ReceiptSummary, output: Pick<Output, 'paint'>): readonly string[] {
   switch (summary.type) {
     case 'erasure':
+    case 'hold':
     case 'onboard':
     case 'revocation':
       return eventLines(summary, output)

@@ -72,6 +72,8 @@ export interface RemoteGrant {
   readonly jws: Uint8Array
   readonly policy: Uint8Array
   readonly revoked: boolean
+  /** The newest hold of it, or end of one, as its owner signed it; null: the gateway tells of none. */
+  readonly hold: Uint8Array | null
 }
 
 export interface RemoteEvidence {
@@ -197,6 +199,10 @@ export class Client {
 
   async revokeGrant(jws: Uint8Array, options: CallOptions = {}): Promise<void> {
     await this.#call(GrantService.revokeGrant, { jws }, options)
+  }
+
+  async holdGrant(jws: Uint8Array, options: CallOptions = {}): Promise<void> {
+    await this.#call(GrantService.holdGrant, { jws }, options)
   }
 
   // Hosts
@@ -401,5 +407,6 @@ function grantFromWire(wire: sealgate.v1.IGrant | null | undefined): RemoteGrant
     jws: bytesOf(wire?.jws),
     policy: bytesOf(wire?.policy),
     revoked: wire?.revoked === true,
+    hold: wire?.hold == null || wire.hold.length === 0 ? null : bytesOf(wire.hold),
   }
 }

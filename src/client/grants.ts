@@ -11,11 +11,13 @@ import {
   parseGrant,
   REVOCATION_TYP,
 } from '../verify/documents/grant.ts'
+import type { Hold } from '../verify/documents/hold.ts'
 import { parsePolicy } from '../verify/documents/policy.ts'
 import { useKeyCommitment } from '../verify/documents/use-slot.ts'
 import { AttestError } from '../verify/errors.ts'
 import { verifyFlattenedJws } from '../verify/formats/jws.ts'
 import type { Client, RemoteGrant } from './client.ts'
+import { heldError, isHeld, readHold } from './holds.ts'
 import { type Owner, random } from './owner.ts'
 import type { ReleaserKeys } from './releaser-keys.ts'
 
@@ -90,6 +92,10 @@ export interface CheckedGrant {
   readonly policy: Uint8Array
   /** Taken back: here, or so says the gateway. */
   readonly revoked: boolean
+  /** Held: here, or so says the owner's newest word that the gateway has. */
+  readonly held: boolean
+  /** That word; null: the gateway tells of none. */
+  readonly hold: Hold | null
 }
 
 /**
@@ -104,7 +110,16 @@ export async function checkGrant(remote: RemoteGrant): Promise<CheckedGrant> {
   if ((await digestOf(remote.policy)) !== grant.policy) {
     throw new AttestError('DOCUMENT_INVALID', 'the gateway answered with another policy than the grant names', { at: 'grant.policy' })
   }
-  return { grantId: digest, grant, signer: signers[0]?.thumbprint ?? '', jws: remote.jws, policy: remote.policy, revoked: remote.revoked }
+  const signer = signers[0]?.thumbprint ?? ''
+  const hold = remote.hold === null ? null : await readHold(remote.hold, digest, signer)
+  const { jws, policy, revoked } = remote
+  return { grantId: digest, grant, signer, jws, policy, revoked, hold, held: hold?.held === true }
+}
+
+/** A gateway may hide a revocation or a hold; what was taken back or is held here needs nobody's word. */
+export async function withOwn(owner: Owner, grant: CheckedGrant): Promise<CheckedGrant> {
+  const revoked = grant.revoked || (await owner.keyring.isRevoked(grant.grantId))
+  return { ...grant, revoked, held: await isHeld(owner, grant) }
 }
 
 /**
@@ -115,8 +130,7 @@ export async function checkOwnGrant(owner: Owner, remote: RemoteGrant): Promise<
   const checked = await checkGrant(remote)
   if (checked.signer !== owner.grantThumbprint)
     throw new AttestError('GRANT_DENIED', `grant ${checked.grantId} was signed by another owner`)
-  // A gateway may hide a revocation; what was taken back here needs nobody's word.
-  return { ...checked, revoked: checked.revoked || (await owner.keyring.isRevoked(checked.grantId)) }
+  return withOwn(owner, checked)
 }
 
 /**
@@ -133,9 +147,12 @@ export async function revokeGrant(owner: Owner, grantId: string, stopJobs: boole
   return jws
 }
 
-/** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here. */
-export async function refuseRevoked(keys: Pick<ReleaserKeys, 'isRevoked'>, grantIds: readonly string[]): Promise<void> {
-  for (const grantId of grantIds) if (await keys.isRevoked(grantId)) throw revokedError(grantId)
+/** @throws AttestError `GRANT_DENIED` when one of these grants was taken back here, `GRANT_HELD` when one is held here. */
+export async function refuseRevoked(keys: Pick<ReleaserKeys, 'isRevoked' | 'isHeld'>, grantIds: readonly string[]): Promise<void> {
+  for (const grantId of grantIds) {
+    if (await keys.isRevoked(grantId)) throw revokedError(grantId)
+    if (await keys.isHeld(grantId)) throw heldError(grantId)
+  }
 }
 
 export function revokedError(grantId: string): AttestError {

@@ -35,6 +35,7 @@ export {
   MAX_FILE_SIZE,
 } from './folder.ts'
 export { type CheckedGrant, checkOwnGrant, digestOf, type GrantTerms, type IssuedGrant, issueGrant, revokeGrant } from './grants.ts'
+export { type HoldTerms, holdGrant, sendHold } from './holds.ts'
 export { DEFAULT_LIMITS } from './job/contract.ts'
 export { type CheckedReceipt, checkReceipt, type ReceiptExpectation } from './job/receipt.ts'
 export { fetchResults, type OpenedResults } from './job/results.ts'

@@ -44,6 +44,14 @@ interface RevocationFile {
   readonly jws: string
 }
 
+interface HoldFile {
+  readonly v: 1
+  readonly type: 'sealgate/keyring-hold/v1'
+  readonly held: boolean
+  /** The signed hold, or end of one, as it goes to gateways. */
+  readonly jws: string
+}
+
 interface ErasureFile {
   readonly v: 1
   readonly type: 'sealgate/keyring-erasure/v1'
@@ -79,6 +87,13 @@ const revocationSchema: z.ZodType<RevocationFile> = z.strictObject({
   jws: blobField(4096),
 })
 
+const holdSchema: z.ZodType<HoldFile> = z.strictObject({
+  v: z.literal(1),
+  type: z.literal('sealgate/keyring-hold/v1'),
+  held: z.boolean(),
+  jws: blobField(4096),
+})
+
 const erasureSchema: z.ZodType<ErasureFile> = z.strictObject({
   v: z.literal(1),
   type: z.literal('sealgate/keyring-erasure/v1'),
@@ -108,6 +123,12 @@ export interface KeptErasure {
   readonly name: string
   readonly jws: Uint8Array
   readonly policy: Uint8Array | null
+}
+
+/** The newest hold of a grant, or end of one, that was made here. */
+export interface KeptHold {
+  readonly sequence: number
+  readonly held: boolean
 }
 
 export interface KeptGrant {
@@ -196,6 +217,34 @@ export class Keyring {
   }
 
   /**
+   * Remembers a hold of a grant, or its end, with or without a word of its gateway. Each has a file of its own, so of two processes
+   * that make the same sequence at once one fails. Durable when it returns; a crash before costs the owner this one call, and
+   * leaves the grant as it was, or held.
+   * @throws AttestError `ALREADY_EXISTS` for a sequence that is here.
+   */
+  async putHold(digest: string, { sequence, held }: KeptHold, jws: Uint8Array): Promise<void> {
+    const file = { v: 1, type: 'sealgate/keyring-hold/v1', held, jws: toBase64Url(jws) } as const
+    await makeFolder(this.#folder)
+    await writeNew(this.#holdPath(digest, sequence), encodeDocument('keyring', holdSchema, file), PRIVATE)
+    await syncFolder(this.#folder)
+  }
+
+  /** Null for a grant that was never held here. One whose newest file cannot be read is held. */
+  async hold(digest: string): Promise<KeptHold | null> {
+    const names = await this.#names(`hold-${checkDigest(digest)}-`)
+    const sequence = Math.max(0, ...names.filter((n) => /^[1-9]\d{0,9}$/.test(n)).map(Number))
+    if (sequence === 0) return null
+    try {
+      const bytes = await readBytesIfThere(this.#holdPath(digest, sequence), MAX_FILE_SIZE)
+      const held = bytes === null || parseDocument('keyring', holdSchema, bytes, MAX_FILE_SIZE).held
+      return { sequence, held }
+    } catch (error) {
+      if (error instanceof AttestError) return { sequence, held: true }
+      throw error
+    }
+  }
+
+  /**
    * Remembers that a dataset is erased. From now on nobody gets its key from here, also where it is still on the disk: see
    * {@link destroyDataset}. Durable when it returns; a crash before costs the owner this one call. There is no way back.
    */
@@ -275,6 +324,10 @@ export class Keyring {
 
   #revocationPath(digest: string): string {
     return join(this.#folder, `revoked-${checkDigest(digest)}.json`)
+  }
+
+  #holdPath(digest: string, sequence: number): string {
+    return join(this.#folder, `hold-${checkDigest(digest)}-${sequence}.json`)
   }
 
   #grantPath(digest: string): string {

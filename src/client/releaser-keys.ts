@@ -15,8 +15,10 @@ export interface ReleaserKeys {
   spendSlots(grantId: string, nextSlot: number): Promise<void>
   /** Data key of the dataset with this header digest, or null. The caller wipes it. */
   datasetKey(headerDigest: string): Promise<Secret | null>
-  /** Remembered revocations (and later holds); true refuses every release under the grant. */
+  /** Remembered revocations; true refuses every release under the grant. */
   isRevoked(grantId: string): Promise<boolean>
+  /** Remembered holds; true refuses every release under the grant until its owner ends that. */
+  isHeld(grantId: string): Promise<boolean>
   /** True for a dataset that was erased here: its key is given to nobody. */
   isErased(headerDigest: string): Promise<boolean>
   /** Kept for `log watch`, durable before the intent leaves. */
@@ -32,6 +34,7 @@ export function ownerKeys({ grantKey, grantThumbprint, keyring, releases }: Owne
     spendSlots: (grantId, nextSlot) => keyring.spendSlots(grantId, nextSlot),
     datasetKey: (headerDigest) => orNull(keyring.datasetKey(headerDigest)),
     isRevoked: (grantId) => keyring.isRevoked(grantId),
+    isHeld: async (grantId) => (await keyring.hold(grantId))?.held === true,
     isErased: (headerDigest) => keyring.isErased(headerDigest),
     recordRelease: (record) => releases.put(record),
   }

@@ -28,6 +28,7 @@ import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
 import { gatewayMlDsaSigner } from './config/ml-dsa.ts'
 import { Events } from './events/events.ts'
 import { Grants } from './grants/grants.ts'
+import { Holds } from './grants/holds.ts'
 import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
 import { checkpointSigner, type PublicListener, type PublicLog, servePublicLog, TransparencyLog } from './log/index.ts'
@@ -112,10 +113,11 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const events = new Events(db, log, witnessed, receiptKeys, gateway)
   const grants = new Grants(db, events, clock)
   const parties = new Parties(db, clock)
+  const holds = new Holds(db, grants, events, clock)
   const endings = new Endings(log, witnessed, receiptKeys, clock, gateway)
   const access = new BlobAccess(db, grants, clock)
   const uploads = new Uploads(store, clock, limits, access.mayBringResult)
-  const jobs = new Jobs({ db, grants, log, witnessed, hosts: registry, appraiser, endings, events, uploads, clock, limits, logger })
+  const jobs = new Jobs({ db, grants, holds, log, witnessed, hosts: registry, appraiser, endings, events, uploads, clock, limits, logger })
   await uploads.sweep()
 
   const ofHosts = { allowUnknown: config.allowUnknown, sevSnp: {}, tdx: {}, sgx: {}, nvidia: {}, ...config.hostRequirements }
@@ -131,7 +133,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   const calls = new Calls(logger)
   addService(grpc, AttestationService, attestationService(appraiser, ofHosts), calls)
   addService(grpc, DatasetService, datasetService({ db, uploads, access, erasures: jobs.erasures }), calls)
-  addService(grpc, GrantService, grantService(grants, jobs.revocations, parties), calls)
+  addService(grpc, GrantService, grantService({ grants, holds, revocations: jobs.revocations, parties }), calls)
   addService(grpc, HostService, hostService({ db, registry, jobs, onboarding, clock, limits, logger }), calls)
   addService(grpc, JobService, jobService(db, jobs, parties), calls)
   addService(grpc, ReleaseService, releaseService(db, grants, jobs, parties), calls)

@@ -46,6 +46,8 @@ export const ERROR_CODES = {
   GRANT_DENIED: { exit: 5, fix: 'No grant of the owner covers this job; ask the owner for one that does.' },
   GRANT_EXPIRED: { exit: 5, fix: 'The grant is not valid at this time; ask the owner to renew it.' },
   GRANT_USED: { exit: 5, fix: 'The use slots of the grant are spent; ask the owner for a new grant.' },
+  GRANT_HELD: { exit: 5, fix: 'The owner holds this grant: nothing is released under it until the owner resumes it.' },
+  HOLD_STALE: { exit: 5, fix: 'A newer hold, or end of one, is in force; sign one with a higher sequence: ask again.' },
   DATASET_ERASED: { exit: 5, fix: 'The owner has erased this dataset: its key is gone, and nothing brings it back.' },
   SIGNER_UNKNOWN: { exit: 5, fix: 'The signer is not in the trust file; name one with --trust.' },
   RECEIPT_INCONSISTENT: { exit: 4, fix: 'Parts of the receipt contradict each other: do not trust it.' },

@@ -192,6 +192,33 @@ describe('jobs and grants', () => {
     expect(await json('grant', 'revoke', grantId, ...alice())).toEqual({ grantId, revoked: true, stopJobs: false })
   })
 
+  it('a held grant is refused until it is resumed', async () => {
+    const { grantId } = await json<{ grantId: string }>(
+      ...['grant', 'create', ...alice(), '--dataset', world.dataset, '--image', 'tabular-inference'],
+      ...['--purpose', 'https://w3id.org/dpv#AcademicResearch', '--uses', '5', '--expires', '1h'],
+    )
+    const basis = ['--basis', 'eu-gdpr:A18-1-a']
+    expect(await json('grant', 'hold', grantId, '--stop-jobs', ...basis, ...alice())).toEqual({ grantId, held: true, stopJobs: true })
+    const run = ['run', '--image', 'tabular-inference', '--runner', 'wasm', '--input', `data.csv=${world.dataset}`]
+    const refused = await ask(...run, '--purpose', 'dpv:AcademicResearch', '--grant', grantId, ...alice(), '--json')
+    expect(refused.exitCode).toBe(5)
+    expect(`${refused.stdout}${refused.stderr}`).toContain('GRANT_HELD')
+    const listed = async (): Promise<object | undefined> =>
+      (await json<{ grants: readonly { grantId: string }[] }>('grant', 'list', ...alice())).grants.find((g) => g.grantId === grantId)
+    expect(await listed()).toMatchObject({ held: true, revoked: false })
+    const { receipts } = await json<{ receipts: readonly { logIndex: number; subject: string }[] }>(
+      ...['receipt', 'list', '--type', 'hold', ...alice()],
+    )
+    const entry = String(receipts.find((r) => r.subject === grantId)?.logIndex)
+    await json('receipt', 'fetch', entry, '--out', file('hold.sealgate-receipt.json'), ...alice())
+    const shown = await ask('receipt', 'verify', 'hold.sealgate-receipt.json', '--trust', world.path('owner/trust.json'))
+    expect(shown.exitCode).toBe(0)
+    expect(shown.stderr).toContain('https://w3id.org/dpv/legal/eu/gdpr#A18-1-a')
+    expect(await json('grant', 'resume', grantId, ...alice())).toEqual({ grantId, held: false })
+    expect(await listed()).toMatchObject({ held: false })
+    expect((await world.runJob({ grants: [grantId] })).job.state).toBe('succeeded')
+  })
+
   it('a spent grant is refused', async () => {
     const { grantId } = await json<{ grantId: string }>(
       ...['grant', 'create', ...alice(), '--dataset', world.dataset, '--image', 'tabular-inference'],

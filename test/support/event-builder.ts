@@ -9,6 +9,7 @@ import { EVENT_TYP, type EventPredicates, type EventType, encodeEventStatement }
 import { bundleToJson, type EvidenceBundle, evidenceDigest } from '../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, encodeRevocation, GRANT_TYP, REVOCATION_TYP, type Revocation } from '../../src/verify/documents/grant.ts'
 import { encodeHeader } from '../../src/verify/documents/header.ts'
+import { encodeHold, HOLD_TYP, type Hold } from '../../src/verify/documents/hold.ts'
 import type { Leaf } from '../../src/verify/documents/leaf.ts'
 import { encodePolicy, type Policy } from '../../src/verify/documents/policy.ts'
 import { encodeCanonical } from '../../src/verify/formats/canonical-json.ts'
@@ -24,6 +25,7 @@ export interface EventPlan {
   readonly header: Uint8Array
   readonly order: Partial<ErasureOrder>
   readonly revocation: Partial<Revocation>
+  readonly hold: Partial<Hold>
   readonly binding: Partial<Binding>
   readonly policy: Partial<Policy>
   readonly predicate: Partial<EventPredicates[EventType]>
@@ -44,6 +46,7 @@ const DEFAULTS: EventPlan = {
   header: encodeHeader(sampleHeader()),
   order: {},
   revocation: {},
+  hold: {},
   binding: {},
   policy: {},
   predicate: {},
@@ -127,6 +130,25 @@ async function revocation(plan: EventPlan): Promise<Made<'revocation'>> {
   }
 }
 
+async function hold(plan: EventPlan): Promise<Made<'hold'>> {
+  const policy = encodePolicy(samplePolicy(plan.policy))
+  const grant = encodeGrant(await sampleGrant(plan.header, policy))
+  const digest = await digestOf(grant)
+  const basis = 'https://w3id.org/dpv/legal/eu/gdpr#A18-1-a'
+  const sample = { v: 1, grant: digest, sequence: 1, held: true, stopJobs: true, basis, at: '2026-05-28T20:26:00Z' } as const
+  const bytes = encodeHold({ ...sample, ...plan.hold })
+  return {
+    subject: digest,
+    predicate: { v: 1, type: 'hold', grant: digest, owner: ownerThumbprint, hold: await digestOf(bytes), agent: AGENT },
+    documents: {
+      type: 'sealgate/hold-file/v1',
+      hold: b64(await issueFlattenedJws(bytes, HOLD_TYP, plan.owner.jwk)),
+      grant: b64(await issueFlattenedJws(grant, GRANT_TYP, owner.jwk)),
+      policy: b64(policy),
+    },
+  }
+}
+
 async function onboard(plan: EventPlan): Promise<Made<'onboard'>> {
   const config = encodeCanonical({ agent: 'sealgate/0.1.0', runners: ['wasm'] })
   const nonce = testBytes('challenge', 32)
@@ -182,7 +204,7 @@ async function onboard(plan: EventPlan): Promise<Made<'onboard'>> {
   }
 }
 
-const MAKERS: { readonly [T in EventType]: (plan: EventPlan) => Promise<Made<T>> } = { erasure, onboard, revocation }
+const MAKERS: { readonly [T in EventType]: (plan: EventPlan) => Promise<Made<T>> } = { erasure, hold, onboard, revocation }
 
 export interface BuiltEvent {
   readonly bytes: Uint8Array

@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
+import type { HoldTerms } from '../../client/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
-import { collectTerms } from '../legal-terms.ts'
+import { collectTerms, parseTerm } from '../legal-terms.ts'
 import { collect, folderOption, parseCount, parseDuration } from '../options.ts'
 import { table } from '../output.ts'
 
@@ -26,6 +27,10 @@ interface CreateOptions extends FolderOptions {
 
 interface RevokeOptions extends FolderOptions {
   readonly stopJobs: boolean
+}
+
+interface HoldOptions extends RevokeOptions {
+  readonly basis?: string
 }
 
 export function register(program: Command): void {
@@ -70,6 +75,24 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate grant revoke <id> --folder alice', 'sealgate grant revoke <id> --stop-jobs --folder alice'))
     .action(action<RevokeOptions, [string]>(revoke))
+  grant
+    .command('hold')
+    .description('release nothing under a grant, from the next release on, until you resume it')
+    .argument('<grant>', 'id of the grant')
+    .option('--stop-jobs', 'also stop jobs that have their keys already', false)
+    .option('--basis <term>', 'on what ground, such as eu-gdpr:A18-1-a', parseTerm)
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate grant hold <id> --folder alice', 'sealgate grant hold <id> --stop-jobs --folder alice'))
+    .action(action<HoldOptions, [string]>(hold))
+  grant
+    .command('resume')
+    .description('end the hold of a grant, for new jobs')
+    .argument('<grant>', 'id of the grant')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate grant resume <id> --folder alice'))
+    .action(action<FolderOptions, [string]>(resume))
 }
 
 async function create({ output }: Context, options: CreateOptions): Promise<void> {
@@ -122,13 +145,18 @@ async function list({ output, signal }: Context, { folder }: FolderOptions): Pro
     const remote = (await client.listGrants({ signal })).filter((g) => kept.has(g.grantId))
     return Promise.all(
       remote.map(async (g) => {
-        const { grantId, grant, revoked } = await checkOwnGrant(owner, g)
-        return { grantId, revoked, usesLeftHere: grant.uses - (await owner.keyring.grant(grantId)).nextSlot, grant }
+        const { grantId, grant, revoked, held } = await checkOwnGrant(owner, g)
+        return { grantId, revoked, held, usesLeftHere: grant.uses - (await owner.keyring.grant(grantId)).nextSlot, grant }
       }),
     )
   })
-  const rows = grants.map((g) => [g.grantId, `${g.usesLeftHere}/${g.grant.uses}`, g.grant.expires, g.revoked ? 'revoked' : 'valid'])
+  const rows = grants.map((g) => [g.grantId, `${g.usesLeftHere}/${g.grant.uses}`, g.grant.expires, stateOf(g)])
   output.answer({ grants }, rows.length === 0 ? ['No grants.'] : table([['GRANT', 'USES LEFT', 'EXPIRES', 'STATE'], ...rows]))
+}
+
+function stateOf({ revoked, held }: { readonly revoked: boolean; readonly held: boolean }): string {
+  if (revoked) return 'revoked'
+  return held ? 'held' : 'valid'
 }
 
 async function revoke({ output }: Context, { folder, stopJobs }: RevokeOptions, grantId: string): Promise<void> {
@@ -141,4 +169,27 @@ async function revoke({ output }: Context, { folder, stopJobs }: RevokeOptions, 
   await withClient(folder, (client) => client.revokeGrant(jws))
   const rest = stopJobs ? 'jobs that have their keys are told to stop' : 'jobs that have their keys go on (--stop-jobs stops them)'
   output.answer({ grantId, revoked: true, stopJobs }, [`Grant ${grantId} is revoked; ${rest}.`])
+}
+
+async function hold({ output }: Context, { folder, stopJobs, basis = '' }: HoldOptions, grantId: string): Promise<void> {
+  await say(folder, grantId, { held: true, stopJobs, basis: basis === '' ? null : basis }, () =>
+    output.line('Remembered here: this folder releases no key under the grant until you resume it. Telling the gateway.'),
+  )
+  const rest = stopJobs ? 'jobs that have their keys are told to stop' : 'jobs that have their keys go on (--stop-jobs stops them)'
+  output.answer({ grantId, held: true, stopJobs }, [`Grant ${grantId} is held; ${rest}.`])
+}
+
+async function resume({ output }: Context, { folder }: FolderOptions, grantId: string): Promise<void> {
+  await say(folder, grantId, { held: false, stopJobs: false, basis: null }, () => output.line('Remembered here. Telling the gateway.'))
+  output.answer({ grantId, held: false }, [`Grant ${grantId} is not held any more; new jobs may go.`])
+}
+
+/** Before a gateway is asked, as for a revocation. */
+async function say(folder: string, grantId: string, terms: HoldTerms, remembered: () => void): Promise<void> {
+  const { holdGrant, loadOwner, sendHold } = await import('../../client/index.ts')
+  const { withSession } = await import('../session.ts')
+  const { unixSeconds } = await import('../../verify/appraise/index.ts')
+  const jws = await holdGrant(await loadOwner(folder), grantId, terms, unixSeconds(new Date()))
+  remembered()
+  await withSession(folder, ({ client, owner }) => sendHold(client, owner, jws))
 }

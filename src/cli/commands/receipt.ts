@@ -3,7 +3,7 @@ import { action, type Context, examples, jsonOption } from '../action.ts'
 import { folderOption } from '../options.ts'
 import { table } from '../output.ts'
 
-const TYPES = ['execution', 'refusal', 'lost', 'erasure', 'onboard', 'revocation']
+const TYPES = ['execution', 'refusal', 'lost', 'erasure', 'hold', 'onboard', 'revocation']
 
 interface ListOptions {
   readonly folder: string
@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .action(action<object, [string]>(show))
   receipt
     .command('list')
-    .description('list receipts at the gateway: of your jobs, revocations and erasures, and of hosts')
+    .description('list receipts at the gateway: of your jobs, revocations, holds and erasures, and of hosts')
     .addOption(new Option('--type <type>', 'only those of this type').choices(TYPES))
     .addOption(folderOption())
     .addOption(jsonOption())

@@ -2,7 +2,8 @@ import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
-import { type CheckedGrant, checkGrant, revokedError } from '../grants.ts'
+import { type CheckedGrant, checkGrant, revokedError, withOwn } from '../grants.ts'
+import { heldError } from '../holds.ts'
 import type { Owner } from '../owner.ts'
 
 /** What a job needs of grants, as far as it matters for finding them. */
@@ -19,7 +20,7 @@ export interface GrantNeed {
  * The grants that the caller names, sorted by digest. Whether they allow the job in full is decided by the grant rules, by every
  * releaser, the gateway and the enclave.
  * @param owners - Thumbprints of the owners that the trust file names: no receipt of a job under others' grants would verify.
- * @throws AttestError `GRANT_DENIED` for one that was revoked, `SIGNER_UNKNOWN` for one of an owner whom the trust file does not
+ * @throws AttestError `GRANT_DENIED` for one that was revoked, `GRANT_HELD` for one that is held, `SIGNER_UNKNOWN` for one of an owner whom the trust file does not
  * name, and the errors of {@link checkGrant}.
  */
 export async function namedGrants(
@@ -28,9 +29,11 @@ export async function namedGrants(
   owners: readonly string[],
   named: readonly string[],
 ): Promise<readonly CheckedGrant[]> {
-  const grants = await Promise.all([...new Set(named)].map(async (id) => known(owner, await checkGrant(await client.getGrant(id)))))
+  const grants = await Promise.all([...new Set(named)].map(async (id) => withOwn(owner, await checkGrant(await client.getGrant(id)))))
   const revoked = grants.find((g) => g.revoked)
   if (revoked !== undefined) throw revokedError(revoked.grantId)
+  const held = grants.find((g) => g.held)
+  if (held !== undefined) throw heldError(held.grantId)
   const stranger = grants.find((g) => !owners.includes(g.signer))
   if (stranger !== undefined) throw strangerError(stranger)
   return grants.sort(byDigest)
@@ -38,7 +41,7 @@ export async function namedGrants(
 
 /**
  * Looks for grants: of each owner the one that fits and lives longest. Sorted by digest.
- * @throws AttestError `GRANT_DENIED` when none fits, and as {@link namedGrants}.
+ * @throws AttestError `GRANT_DENIED` when none fits, `GRANT_HELD` when every one that fits is held, and as {@link namedGrants}.
  */
 export async function findGrants(
   client: Client,
@@ -49,24 +52,21 @@ export async function findGrants(
   const kept = new Set(await owner.keyring.grants())
   const candidates: CheckedGrant[] = []
   for (const remote of await client.listGrants()) {
-    const grant = await known(owner, await checkGrant(remote))
+    const grant = await withOwn(owner, await checkGrant(remote))
     // Of the own grants only those whose use key is here can be released under.
     if (releaserOf(grant).thumbprint !== owner.grantThumbprint || kept.has(grant.grantId)) candidates.push(grant)
   }
   const chosen = [...new Set(need.datasets.values())].map((signer) => {
     const datasets = [...need.datasets].flatMap(([digest, of]) => (of === signer ? [digest] : []))
     const fitting = candidates.filter((g) => g.signer === signer && fits(owner, g, datasets, need))
-    const best = fitting.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
+    const free = fitting.filter((g) => !g.held)
+    const best = free.sort((a, b) => unixSeconds(b.grant.expires) - unixSeconds(a.grant.expires))[0]
+    if (best === undefined && fitting[0] !== undefined) throw heldError(fitting[0].grantId)
     if (best === undefined) throw noGrant(owner, signer, candidates.length)
     if (!owners.includes(signer)) throw strangerError(best)
     return best
   })
   return chosen.sort(byDigest)
-}
-
-/** A gateway may hide a revocation; what was taken back here needs nobody's word. */
-async function known(owner: Owner, grant: CheckedGrant): Promise<CheckedGrant> {
-  return { ...grant, revoked: grant.revoked || (await owner.keyring.isRevoked(grant.grantId)) }
 }
 
 function fits(owner: Owner, { grant, revoked }: CheckedGrant, datasets: readonly string[], { image, purpose, now }: GrantNeed): boolean {

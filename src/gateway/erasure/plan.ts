@@ -33,7 +33,12 @@ export async function planErasure(db: Database | Tx, dataset: string): Promise<E
     if (receipt !== undefined) entries.add(receipt.log_index)
   }
   for (const grant of grants) {
-    const rows = await db.selectFrom('events').select('log_index').where('type', '=', 'revocation').where('name', '=', grant).execute()
+    const rows = await db
+      .selectFrom('events')
+      .select('log_index')
+      .where('type', 'in', ['revocation', 'hold'])
+      .where('name', '=', grant)
+      .execute()
     for (const { log_index } of rows) entries.add(log_index)
   }
   return {

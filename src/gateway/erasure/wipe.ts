@@ -15,11 +15,11 @@ export async function wipe(tx: Tx, dataset: string, { jobs, results, grants, ent
   }
   for (const job of jobs) await wipeJob(tx, job)
   for (const grant of grants) {
-    for (const table of ['grant_datasets', 'grant_parties', 'revocations', 'use_slots'] as const) {
+    for (const table of ['grant_datasets', 'grant_parties', 'revocations', 'holds', 'use_slots'] as const) {
       await tx.deleteFrom(table).where('grant_digest', '=', grant).execute()
     }
     await tx.deleteFrom('grants').where('digest', '=', grant).execute()
-    await tx.deleteFrom('events').where('type', '=', 'revocation').where('name', '=', grant).execute()
+    await tx.deleteFrom('events').where('type', 'in', ['revocation', 'hold']).where('name', '=', grant).execute()
   }
   for (const idx of entries) {
     await tx.deleteFrom('log_openings').where('idx', '=', idx).execute()

@@ -14,6 +14,7 @@ import { grantsNaming, writeParties } from '../parties/parties.ts'
 import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import { type GrantRow, LIST_LIMIT, type PartyRole } from '../store/tables.ts'
+import { refuseHeld } from './held.ts'
 import { refuseRevoked, revokedAmong } from './revoked.ts'
 
 /** A grant as kept: signature, digest and policy were checked again when it was read. */
@@ -96,12 +97,11 @@ export class Grants {
     return revokedAmong(this.#db, digests)
   }
 
-  /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back. */
-  refuseRevoked(grants: readonly StoredGrant[]): Promise<void> {
-    return refuseRevoked(
-      this.#db,
-      grants.map((g) => g.digest),
-    )
+  /** @throws AttestError `GRANT_DENIED` when one of these grants was taken back, `GRANT_HELD` when one is held. */
+  async refuseWithdrawn(grants: readonly StoredGrant[]): Promise<void> {
+    const digests = grants.map((g) => g.digest)
+    await refuseRevoked(this.#db, digests)
+    await refuseHeld(this.#db, digests)
   }
 
   /** Of which of these grants their owner has asked that running jobs stop. */
@@ -186,7 +186,8 @@ export class Grants {
   }
 }
 
-async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
+/** In the transaction that revokes or holds the grant: what was not delivered by then never is. */
+export async function dropSealedKeys(tx: Tx, digest: string): Promise<void> {
   const under = tx.selectFrom('job_grants').select('job_id').where('grant_digest', '=', digest)
   await tx
     .updateTable('job_releases')

@@ -48,7 +48,7 @@ export async function admitJob({ db, grants, log, now }: AdmissionDesk, request:
   // Before its grants are looked for, which go with it.
   await refuseErased(db, datasets)
   const held = await Promise.all(request.grantIds.map((id) => grants.load(id)))
-  await grants.refuseRevoked(held)
+  await grants.refuseWithdrawn(held)
   const headers = await loadHeaders(db, contract)
   const job = { contract, submitter: signers[0]?.thumbprint ?? '', headers: new Map(headers.map((h) => [h.digest, h.document])) }
   refuseUnless(await jobGrantChecks(job, held), 'GRANT_DENIED', 'grants')

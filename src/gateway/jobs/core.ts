@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import type { GatewayLimits } from '../config/config.ts'
 import type { Events } from '../events/events.ts'
 import type { Grants } from '../grants/grants.ts'
+import type { Holds } from '../grants/holds.ts'
 import type { HostRegistry } from '../hosts/registry.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { TransparencyLog } from '../log/index.ts'
@@ -22,6 +23,7 @@ import { Watchers } from './watchers.ts'
 export interface JobMeans {
   readonly db: Database
   readonly grants: Grants
+  readonly holds: Holds
   readonly log: TransparencyLog
   /** The log as policies want to see it. */
   readonly witnessed: WitnessedLog
@@ -128,7 +130,7 @@ export class JobCore {
   }
 
   /**
-   * Ends a job of which a grant was revoked, or a dataset erased, before keys were released; call it inside {@link alone}. Where that
+   * Ends a job of which a grant was revoked or held, or a dataset erased, before keys were released; call it inside {@link alone}. Where that
    * does not succeed (no witnesses for the release, say) the job can go nowhere all the same, and its deadline ends it.
    */
   async endWithdrawn(facts: JobFacts, { code, message: reason }: Pick<AttestError, 'code' | 'message'>): Promise<void> {

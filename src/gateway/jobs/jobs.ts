@@ -3,6 +3,7 @@ import { CONTRACT_TYP, parseContract } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { verifyFlattenedJws } from '../../verify/formats/jws.ts'
 import { refuseErased } from '../erasure/erased.ts'
+import { refuseHeld } from '../grants/held.ts'
 import { refuseRevoked } from '../grants/revoked.ts'
 import type { Caller } from '../server/caller.ts'
 import type { JobRow } from '../store/tables.ts'
@@ -107,6 +108,7 @@ export class Jobs {
       const taken = await tx.selectFrom('jobs').select('job_id').where('job_id', '=', jobId).executeTakeFirst()
       if (taken !== undefined) throw alreadyExists(jobId)
       await refuseRevoked(tx, request.grantIds)
+      await refuseHeld(tx, request.grantIds)
       await refuseErased(tx, admitted.datasets)
       await insertJob(tx, row, admitted, { to: first, reason: 'contract and grants were accepted', at: now })
     })

@@ -102,7 +102,7 @@ export class Releases {
   /**
    * Keeps the sealed keys of one releaser; with the last ones all go to the host. Repeating it is harmless.
    * @param maySpeakFor - Whether the caller may hand over keys of this releaser.
-   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, `DATASET_ERASED`: either ends the job.
+   * @throws AttestError `JOB_CONFLICT`, `DOCUMENT_INVALID`; `GRANT_DENIED` when a grant was revoked meanwhile, `GRANT_HELD`, `DATASET_ERASED`: each ends the job.
    */
   async releaseKeys(
     jobId: string,
@@ -170,7 +170,11 @@ export class Releases {
       if (!hasKeys) await this.#core.endWithdrawn(facts, { code, message: `${message}; its host was not sent the keys` })
       return false
     }
-    if (releases.some((release) => release.sealedKeys === null)) return true
+    if (releases.some((release) => release.sealedKeys === null)) {
+      // A hold dropped them and has ended since. Nobody can send them any more.
+      if (!hasKeys) await this.#core.endWithdrawn(facts, { code: 'GRANT_HELD', message: 'its keys were dropped while its grant was held' })
+      return hasKeys
+    }
     hosts.send(row.host, {
       keyRelease: {
         jobId: row.job_id,

@@ -60,6 +60,7 @@ export function blobKindFromWire(kind: unknown): BlobKind | null {
   return kind === WireBlobKind.BLOB_KIND_RESULT ? 'result' : null
 }
 
-export function grantToWire({ digest, jws, policyText }: StoredGrant, revoked: boolean): sealgate.v1.IGrant {
-  return { grantId: digest, jws, policy: policyText, revoked }
+/** @param hold - The newest hold of it, or end of one; undefined: there is none. */
+export function grantToWire({ digest, jws, policyText }: StoredGrant, revoked: boolean, hold?: Uint8Array): sealgate.v1.IGrant {
+  return { grantId: digest, jws, policy: policyText, revoked, hold: hold ?? new Uint8Array() }
 }

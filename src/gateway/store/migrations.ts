@@ -97,6 +97,14 @@ const erasure: Migration = {
   },
 }
 
+const holds: Migration = {
+  async up(db: Kysely<unknown>) {
+    const columns =
+      'grant_digest text primary key, sequence integer not null, held integer not null, jws blob not null, created_at integer not null'
+    await sql.raw(`create table holds (${columns}) strict, without rowid`).execute(db)
+  },
+}
+
 /** Checked when it was stored, and again whenever it is acted on. */
 function payloadOf<T>(jws: Uint8Array): T {
   const { payload } = JSON.parse(fromUtf8(jws)) as { readonly payload: string }
@@ -134,5 +142,11 @@ const releasers: Migration = {
 /** Every schema change, by name, in order. A change is added, never edited. */
 export const migrations: MigrationProvider = {
   getMigrations: () =>
-    Promise.resolve({ '0001-first': first, '0002-witnessed': witnessed, '0003-erasure': erasure, '0004-releasers': releasers }),
+    Promise.resolve({
+      '0001-first': first,
+      '0002-witnessed': witnessed,
+      '0003-erasure': erasure,
+      '0004-releasers': releasers,
+      '0005-holds': holds,
+    }),
 }

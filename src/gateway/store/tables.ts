@@ -11,6 +11,7 @@ export interface Tables {
   grant_parties: GrantPartyRow
   proven_keys: ProvenKeyRow
   revocations: RevocationRow
+  holds: HoldRow
   jobs: JobRow
   job_grants: JobGrantRow
   job_releases: JobReleaseRow
@@ -93,6 +94,15 @@ export interface ProvenKeyRow {
 
 export interface RevocationRow {
   grant_digest: string
+  jws: Uint8Array
+  created_at: number
+}
+
+/** The newest hold of a grant, or the end of one. */
+export interface HoldRow {
+  grant_digest: string
+  sequence: number
+  held: 0 | 1
   jws: Uint8Array
   created_at: number
 }

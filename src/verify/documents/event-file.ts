@@ -36,6 +36,14 @@ export interface RevocationFile extends EventFileBase {
   readonly policy: string
 }
 
+export interface HoldFile extends EventFileBase {
+  readonly type: 'sealgate/hold-file/v1'
+  readonly hold: string
+  readonly grant: string
+  /** Exact bytes of the policy that the grant names. */
+  readonly policy: string
+}
+
 export interface OnboardingFile extends EventFileBase {
   readonly type: 'sealgate/onboarding-file/v1'
   readonly evidence: EvidenceBundleJson
@@ -45,7 +53,7 @@ export interface OnboardingFile extends EventFileBase {
 }
 
 /** Everything that a third party needs to check one event for ever, with no network. Carries no trust. */
-export type EventFile = ErasureFile | RevocationFile | OnboardingFile
+export type EventFile = ErasureFile | RevocationFile | HoldFile | OnboardingFile
 
 const document = blobField(512 * 1024)
 const base = { v: z.literal(1), receipt: document, entry: provenEntrySchema }
@@ -53,6 +61,7 @@ const base = { v: z.literal(1), receipt: document, entry: provenEntrySchema }
 const schema: z.ZodType<EventFile> = z.discriminatedUnion('type', [
   z.strictObject({ ...base, type: z.literal('sealgate/erasure-file/v1'), order: document, header: document, policy: document.nullable() }),
   z.strictObject({ ...base, type: z.literal('sealgate/revocation-file/v1'), revocation: document, grant: document, policy: document }),
+  z.strictObject({ ...base, type: z.literal('sealgate/hold-file/v1'), hold: document, grant: document, policy: document }),
   z.strictObject({
     ...base,
     type: z.literal('sealgate/onboarding-file/v1'),
@@ -62,7 +71,12 @@ const schema: z.ZodType<EventFile> = z.discriminatedUnion('type', [
   }),
 ])
 
-const EVENT_FILES: readonly EventFile['type'][] = ['sealgate/erasure-file/v1', 'sealgate/onboarding-file/v1', 'sealgate/revocation-file/v1']
+const EVENT_FILES: readonly EventFile['type'][] = [
+  'sealgate/erasure-file/v1',
+  'sealgate/hold-file/v1',
+  'sealgate/onboarding-file/v1',
+  'sealgate/revocation-file/v1',
+]
 
 export function parseEventFile(bytes: Uint8Array): EventFile {
   return parseDocument('event-file', schema, bytes, MAX_RECEIPT_FILE_SIZE)

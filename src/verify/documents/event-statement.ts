@@ -9,7 +9,7 @@ import { type AttestationResult, attestationResultSchema, STATEMENT_TYPE } from 
 export const EVENT_TYP = 'sealgate-event-v1+jws'
 
 /** What happened at a gateway, other than the ending of a job. Also the type of the leaf. */
-export type EventType = 'erasure' | 'onboard' | 'revocation'
+export type EventType = 'erasure' | 'hold' | 'onboard' | 'revocation'
 
 /** What the gateway says that it destroyed. Nothing proves it but its word; the owner destroyed the key. */
 export interface Destroyed {
@@ -51,6 +51,17 @@ export interface RevocationPredicate {
   readonly agent: string
 }
 
+export interface HoldPredicate {
+  readonly v: 1
+  readonly type: 'hold'
+  readonly grant: string
+  /** Thumbprint of who signed grant and hold. */
+  readonly owner: string
+  /** SHA-256 of the hold, or of its end. */
+  readonly hold: string
+  readonly agent: string
+}
+
 /** Under what evidence of hosts was appraised: the strict default, but for this. */
 export interface HostDemands extends Requirements {
   readonly allowUnknown: readonly Group[]
@@ -72,6 +83,7 @@ export interface OnboardPredicate {
 
 export interface EventPredicates {
   readonly erasure: ErasurePredicate
+  readonly hold: HoldPredicate
   readonly onboard: OnboardPredicate
   readonly revocation: RevocationPredicate
 }
@@ -103,6 +115,14 @@ const predicates: { readonly [T in EventType]: z.ZodType<EventPredicates[T]> } =
     }),
     agent,
   }),
+  hold: z.strictObject({
+    v: z.literal(1),
+    type: z.literal('hold'),
+    grant: sha256Field,
+    owner: sha256Field,
+    hold: sha256Field,
+    agent,
+  }),
   onboard: z.strictObject({
     v: z.literal(1),
     type: z.literal('onboard'),
@@ -127,6 +147,7 @@ const predicates: { readonly [T in EventType]: z.ZodType<EventPredicates[T]> } =
 /** `predicateType`, and the name of the one subject, of each type. */
 export const EVENTS: { readonly [T in EventType]: { readonly predicateType: string; readonly subject: string } } = {
   erasure: { predicateType: 'urn:sealgate:erasure:v1', subject: 'dataset' },
+  hold: { predicateType: 'urn:sealgate:hold:v1', subject: 'grant' },
   onboard: { predicateType: 'urn:sealgate:onboarding:v1', subject: 'evidence' },
   revocation: { predicateType: 'urn:sealgate:revocation:v1', subject: 'grant' },
 }
@@ -144,6 +165,7 @@ function schemaOf<T extends EventType>(type: T): z.ZodType<EventStatement<T>> {
 
 const schemas: { readonly [T in EventType]: z.ZodType<EventStatement<T>> } = {
   erasure: schemaOf('erasure'),
+  hold: schemaOf('hold'),
   onboard: schemaOf('onboard'),
   revocation: schemaOf('revocation'),
 }

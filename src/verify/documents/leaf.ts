@@ -3,7 +3,7 @@ import { crypto } from '#crypto'
 import { concat, equal, fromBase64Url, toBase64Url, utf8 } from '../bytes/bytes.ts'
 import { encodeDocument, instantField, parseDocument, setField, sha256Field } from './fields.ts'
 
-export type LeafType = 'onboard' | 'release' | 'execution' | 'refusal' | 'lost' | 'revocation' | 'erasure'
+export type LeafType = 'onboard' | 'release' | 'execution' | 'refusal' | 'lost' | 'revocation' | 'erasure' | 'hold'
 
 /**
  * One entry of the log: a salted commitment and the few public tags that make double use and missing endings visible.
@@ -27,7 +27,7 @@ export const MAX_RELEASES = 16
 
 const schema: z.ZodType<Leaf> = z.strictObject({
   v: z.literal(1),
-  type: z.enum(['onboard', 'release', 'execution', 'refusal', 'lost', 'revocation', 'erasure']),
+  type: z.enum(['onboard', 'release', 'execution', 'refusal', 'lost', 'revocation', 'erasure', 'hold']),
   commitment: sha256Field,
   tags: setField(sha256Field, 16),
   ends: setField(sha256Field, MAX_RELEASES),

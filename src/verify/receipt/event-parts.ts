@@ -44,7 +44,21 @@ export interface RevocationFacts {
   readonly datasets: readonly string[]
 }
 
-export type EventFacts = ErasureFacts | OnboardingFacts | RevocationFacts
+/** A grant, held by its owner, or a hold that its owner ended. */
+export interface HoldFacts {
+  readonly type: 'hold'
+  readonly grant: string
+  readonly owner: string
+  readonly sequence: number
+  readonly held: boolean
+  readonly stopJobs: boolean
+  readonly basis: string | null
+  /** By the owner's clock. */
+  readonly at: string
+  readonly datasets: readonly string[]
+}
+
+export type EventFacts = ErasureFacts | HoldFacts | OnboardingFacts | RevocationFacts
 
 /** The documents of an event, read: every signature verified under the key that it names itself. */
 export interface EventParts {

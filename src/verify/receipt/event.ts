@@ -12,6 +12,7 @@ import type { Check, Verdict } from '../verdict.ts'
 import type { Named } from './documents.ts'
 import { readErasure } from './erasure.ts'
 import type { EventFacts, EventParts } from './event-parts.ts'
+import { readHold } from './hold.ts'
 import { attempt, type LogView } from './log.ts'
 import { readOnboarding } from './onboarding.ts'
 import { readRevocation } from './revocation.ts'
@@ -33,6 +34,8 @@ function readParts(file: EventFile, payload: Uint8Array): Promise<EventParts> {
   switch (file.type) {
     case 'sealgate/erasure-file/v1':
       return readErasure(file, payload)
+    case 'sealgate/hold-file/v1':
+      return readHold(file, payload)
     case 'sealgate/onboarding-file/v1':
       return readOnboarding(file, payload)
     case 'sealgate/revocation-file/v1':

@@ -41,6 +41,8 @@ describe('commands', () => {
       'grant create',
       'grant list',
       'grant revoke',
+      'grant hold',
+      'grant resume',
       'host evidence',
       'host start',
       'init',

@@ -28,7 +28,7 @@ beforeEach(async () => {
   grant = await sampleGrant(header, policyBytes, { submitters: [owner.submitThumbprint] })
   const bytes = encodeGrant(grant)
   const jws = await issueFlattenedJws(bytes, GRANT_TYP, owner.grantKey)
-  remote = { grantId: await digestOf(bytes), jws, policy: policyBytes, revoked: false }
+  remote = { grantId: await digestOf(bytes), jws, policy: policyBytes, revoked: false, hold: null }
   await owner.keyring.putGrant(remote.grantId, new Secret(random(32)), 1)
 })
 

@@ -18,6 +18,7 @@ import { ERASURE_TYP, type ErasureOrder, encodeErasureOrder } from '../../../src
 import { type EvidenceBundle, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, encodeRevocation, GRANT_TYP, type Grant, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, type ResultHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
+import { encodeHold, HOLD_TYP, type Hold } from '../../../src/verify/documents/hold.ts'
 import { encodeIntent, INTENT_TYP, type ReleaseIntent } from '../../../src/verify/documents/intent.ts'
 import { DEFAULT_HPKE_SUITE, hpkeKeyDigest } from '../../../src/verify/documents/keys.ts'
 import { encodePolicy, type Policy } from '../../../src/verify/documents/policy.ts'
@@ -207,6 +208,18 @@ export class Scenario {
     const bytes = encodeRevocation({ v: 1, grant: this.grantId, revokedAt: '2026-05-28T20:30:00Z', stopJobs })
     const alice = await this.gateway.dial('client', 'alice')
     await alice.unary(GrantService.revokeGrant, { jws: await issueFlattenedJws(bytes, REVOCATION_TYP, as.jwk) })
+  }
+
+  /** A hold, or the end of one, by `as`. */
+  async hold(changes: Partial<Hold> = {}, as = owner): Promise<void> {
+    const alice = await this.gateway.dial('client', 'alice')
+    await alice.unary(GrantService.holdGrant, { jws: await this.holdJws(changes, as) })
+  }
+
+  holdJws(changes: Partial<Hold> = {}, as = owner): Promise<Uint8Array> {
+    const at = '2026-05-28T20:30:00Z'
+    const hold: Hold = { v: 1, grant: this.grantId, sequence: 1, held: true, stopJobs: false, basis: null, at, ...changes }
+    return issueFlattenedJws(encodeHold(hold), HOLD_TYP, as.jwk)
   }
 
   /** An order of erasure by `as`, brought by `caller`. @returns how far it has come. */

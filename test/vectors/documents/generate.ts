@@ -11,6 +11,7 @@ import { EVENT_TYP } from '../../../src/verify/documents/event-statement.ts'
 import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
 import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
+import { HOLD_TYP } from '../../../src/verify/documents/hold.ts'
 import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
 import { jobNonce } from '../../../src/verify/documents/job-nonce.ts'
 import { encodeKeyProof, KEY_PROOF_TYP } from '../../../src/verify/documents/key-proof.ts'
@@ -143,7 +144,7 @@ async function plain(id: string, page: string, payload: Uint8Array): Promise<Vec
 
 function keyProofVector(): Promise<Vector> {
   const proof = encodeKeyProof({ v: 1, tls: toBase64Url(testBytes('tls key', 32)) })
-  return signed('035-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
+  return signed('037-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
 }
 
 async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
@@ -354,7 +355,7 @@ async function deviceVector({ documents }: Built): Promise<Vector> {
   }
 }
 
-/** Of each type of event the receipt file, and of an erasure its order too. All verify under the trust file of 028. */
+/** Of each type of event the receipt file, and of an erasure its order, of a hold the hold itself too. All verify under the trust file of 028. */
 async function eventVectors(): Promise<readonly Vector[]> {
   const erasure = await buildEvent('erasure')
   if (erasure.file.type !== 'sealgate/erasure-file/v1') throw new Error('not an erasure')
@@ -362,11 +363,16 @@ async function eventVectors(): Promise<readonly Vector[]> {
   const onboard = await buildEvent('onboard', { report: (binding) => recordedReport(binding, '034-onboarding-file') })
   if (onboard.file.type !== 'sealgate/onboarding-file/v1') throw new Error('not an onboarding')
   const report = fromBase64Url(onboard.file.evidence.cpu.report)
+  const hold = await buildEvent('hold')
+  if (hold.file.type !== 'sealgate/hold-file/v1') throw new Error('not a hold')
+  const signedHold = JSON.parse(new TextDecoder().decode(fromBase64Url(hold.file.hold))) as { payload: string }
   return [
     await signed('031-erasure-order', 'erasure.md', fromBase64Url(payload), ERASURE_TYP, owner),
     await eventVector('032-erasure-file', erasure),
     await eventVector('033-revocation-file', await buildEvent('revocation')),
     await eventVector('034-onboarding-file', onboard, { 'report.bin': report }),
+    await signed('035-hold', 'grant.md', fromBase64Url(signedHold.payload), HOLD_TYP, owner),
+    await eventVector('036-hold-file', hold),
   ]
 }
 

@@ -199,6 +199,18 @@ describe('release', () => {
     expect(released).toBeNull()
   })
 
+  it('neither asks for a release nor seals a key under a grant that its owner holds, until that ends', async () => {
+    const grantId = plan.share.grants[0]?.digest ?? ''
+    const logged = await logIntent(plan)
+    await owner.keyring.putHold(grantId, { sequence: 1, held: true }, random(200))
+    await expect(logIntent(plan)).rejects.toEqual(withCode('GRANT_HELD'))
+    await expect(releaseKeys(plan, logged)).rejects.toEqual(withCode('GRANT_HELD'))
+    expect(released).toBeNull()
+    await owner.keyring.putHold(grantId, { sequence: 2, held: false }, random(200))
+    await releaseKeys(plan, logged)
+    expect(released).not.toBeNull()
+  })
+
   it('hands over no key when the grant is revoked while it is being sealed', async () => {
     const logged = await logIntent(plan)
     const grantId = plan.share.grants[0]?.digest ?? ''

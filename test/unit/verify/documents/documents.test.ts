@@ -6,6 +6,7 @@ import { encodeContract, parseContract } from '../../../../src/verify/documents/
 import { encodeEvidenceBundle, parseEvidenceBundle } from '../../../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, encodeRevocation, parseGrant, parseRevocation } from '../../../../src/verify/documents/grant.ts'
 import { encodeHeader, parseHeader } from '../../../../src/verify/documents/header.ts'
+import { encodeHold, parseHold } from '../../../../src/verify/documents/hold.ts'
 import { encodeIntent, parseIntent } from '../../../../src/verify/documents/intent.ts'
 import { encodeKeyProof, parseKeyProof } from '../../../../src/verify/documents/key-proof.ts'
 import { encodeLeaf, parseLeaf } from '../../../../src/verify/documents/leaf.ts'
@@ -31,6 +32,15 @@ const leaf = encodeLeaf({
   deadline: '2026-05-28T21:00:00Z',
 })
 const revocation = encodeRevocation({ v: 1, grant: b64('grant', 32), revokedAt: '2026-05-28T21:00:00Z', stopJobs: false })
+const hold = encodeHold({
+  v: 1,
+  grant: b64('grant', 32),
+  sequence: 2,
+  held: true,
+  stopJobs: false,
+  basis: null,
+  at: '2026-05-28T21:00:00Z',
+})
 const quorum = encodePolicy(samplePolicy({ witnessing: { mode: 'quorum', k: 2, keys: ['a', 'b', 'c'] } }))
 const result = encodeHeader({
   v: 1,
@@ -54,6 +64,7 @@ const FORMATS: readonly Format[] = [
   { name: 'contract', sample: documents.contract, parse: parseContract, encode: encodeContract },
   { name: 'grant', sample: documents.grant, parse: parseGrant, encode: encodeGrant },
   { name: 'revocation', sample: revocation, parse: parseRevocation, encode: encodeRevocation },
+  { name: 'hold', sample: hold, parse: parseHold, encode: encodeHold },
   { name: 'policy', sample: documents.policy, parse: parsePolicy, encode: encodePolicy },
   { name: 'policy with witnesses', sample: quorum, parse: parsePolicy, encode: encodePolicy },
   { name: 'dataset header', sample: documents.header, parse: parseHeader, encode: encodeHeader },

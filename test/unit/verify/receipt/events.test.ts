@@ -26,7 +26,7 @@ import {
 import { noteSigner, testBytes, testKey } from '../../../support/keys.ts'
 import { buildReceipt, mlDsaTrust, sampleTrust } from '../../../support/receipt-builder.ts'
 
-const TYPES: readonly EventType[] = ['erasure', 'onboard', 'revocation']
+const TYPES: readonly EventType[] = ['erasure', 'hold', 'onboard', 'revocation']
 const mallory = testKey('mallory')
 
 async function failures(bytes: Uint8Array, trust: TrustFile | null = sampleTrust): Promise<readonly string[]> {
@@ -193,6 +193,20 @@ describe('an erasure', () => {
     const { file } = await buildEvent('erasure')
     const posing = await buildReceipt({ file: (f) => ({ ...f, receipt: file.receipt }) })
     expect(await failures(posing.bytes)).toEqual(['JWS_MALFORMED'])
+  })
+})
+
+describe('a hold', () => {
+  it('counts only under the key that signed the grant', async () => {
+    expect(await attacked('hold', { owner: mallory })).toEqual(['signature.owner'])
+  })
+
+  it('is of the grant beside it, and what is stated', async () => {
+    expect(await attacked('hold', { hold: { grant: await digestOf(testBytes('another', 9)) } })).toEqual(['signature.grant'])
+    const stated = await digestOf(testBytes('stated', 9))
+    expect(await attacked('hold', { predicate: { owner: stated } })).toEqual(['signature.stated-owner'])
+    expect(await attacked('hold', { predicate: { grant: stated } })).toEqual(['signature.stated-grant'])
+    expect(await attacked('hold', { predicate: { hold: stated } })).toEqual(['signature.hold'])
   })
 })
 
