@@ -2,7 +2,15 @@ import { crypto } from '#crypto'
 import { issueFlattenedJws, Secret } from '../seal/index.ts'
 import { instantOf } from '../verify/appraise/index.ts'
 import { toBase64Url } from '../verify/bytes/bytes.ts'
-import { encodeGrant, encodeRevocation, GRANT_TYP, type Grant, parseGrant, REVOCATION_TYP } from '../verify/documents/grant.ts'
+import {
+  encodeGrant,
+  encodeRevocation,
+  GRANT_TYP,
+  type Grant,
+  type GrantRelease,
+  parseGrant,
+  REVOCATION_TYP,
+} from '../verify/documents/grant.ts'
 import { parsePolicy } from '../verify/documents/policy.ts'
 import { useKeyCommitment } from '../verify/documents/use-slot.ts'
 import { AttestError } from '../verify/errors.ts'
@@ -12,6 +20,8 @@ import { type Owner, random } from './owner.ts'
 
 /** What an owner decides about a grant; the rest follows from the owner's keys. */
 export type GrantTerms = Pick<Grant, 'datasets' | 'images' | 'argv' | 'env' | 'purposes' | 'uses' | 'jurisdictions' | 'agreement'> & {
+  /** Default `direct`. */
+  readonly release?: GrantRelease
   /** Thumbprints; the owner's own submit key where empty. */
   readonly submitters: readonly string[]
   /** Digests of HPKE keys; the owner's own recipient key where empty. */
@@ -53,7 +63,7 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
       useKeyCommitment: await useKeyCommitment(useKey.expose()),
       notBefore: instantOf(now - SKEW_SECONDS),
       expires: instantOf(now + terms.validForSeconds),
-      release: 'direct',
+      release: terms.release ?? 'direct',
       jurisdictions: sorted(terms.jurisdictions),
       agreement: terms.agreement,
     }

@@ -10,6 +10,7 @@ export {
 export { type OpenedDataset, type OpenRequest, openDataset } from './dataset/open-dataset.ts'
 export { pushDataset } from './dataset/push-dataset.ts'
 export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
+export { type BrokerFile, type EntrustableGrant, entrust, parseBrokerFile } from './entrust.ts'
 export {
   exists,
   fileError,

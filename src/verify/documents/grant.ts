@@ -39,9 +39,30 @@ export interface Grant {
   readonly useKeyCommitment: string
   readonly notBefore: string
   readonly expires: string
-  readonly release: 'direct'
+  /** `direct`: the owner's own key releases. `brokered:` and a thumbprint: that key of a broker does, and the owner's does not. */
+  readonly release: GrantRelease
   readonly jurisdictions: readonly string[]
   readonly agreement: string | null
+}
+
+const BROKERED = 'brokered:'
+
+export type GrantRelease = 'direct' | `brokered:${string}`
+
+const releaseField = z.custom<GrantRelease>(
+  (value) =>
+    value === 'direct' ||
+    (typeof value === 'string' && value.startsWith(BROKERED) && sha256Field.safeParse(value.slice(BROKERED.length)).success),
+  { error: 'want direct, or brokered: and the thumbprint of a key' },
+)
+
+/** Thumbprint of the broker's key; null for a grant that its owner's own client releases. */
+export function brokerOf({ release }: Pick<Grant, 'release'>): string | null {
+  return release === 'direct' ? null : release.slice(BROKERED.length)
+}
+
+export function brokeredBy(thumbprint: string): GrantRelease {
+  return `${BROKERED}${thumbprint}`
 }
 
 const schema: z.ZodType<Grant> = z.strictObject({
@@ -59,7 +80,7 @@ const schema: z.ZodType<Grant> = z.strictObject({
   useKeyCommitment: sha256Field,
   notBefore: instantField,
   expires: instantField,
-  release: z.literal('direct'),
+  release: releaseField,
   jurisdictions: setField(textField(64), 64),
   agreement: textField(256).nullable(),
 })

@@ -48,6 +48,7 @@ import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, mlDsaTrust, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
 import { everyRequirement } from '../../support/requirements.ts'
+import { brokerVectors } from './broker-vectors.ts'
 
 /** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
 export interface Vector {
@@ -74,7 +75,14 @@ export async function generate(): Promise<readonly Vector[]> {
   const receipt = await buildReceipt({ report: recordedReport })
   const [keys, documents, logs] = [await keyVectors(), await documentVectors(receipt), await logVectors()]
   const mlDsaReceipt = await buildReceipt({ report: recordedReport, mlDsa: gatewayMlDsa })
-  return [...keys, ...documents, ...logs, ...(await receiptVectors(receipt, mlDsaReceipt)), await deviceVector(receipt)]
+  return [
+    ...keys,
+    ...documents,
+    ...logs,
+    ...(await receiptVectors(receipt, mlDsaReceipt)),
+    await deviceVector(receipt),
+    ...(await brokerVectors()),
+  ]
 }
 
 type Built = Awaited<ReturnType<typeof buildReceipt>>
