@@ -43,6 +43,8 @@ module.exports = {
       ['rpc', 'seal', 'verify', 'sim'],
       [...SEAL, ...RPC, 'dockerode', 'docker-modem', 'pino', 'tar-stream', '@bjorn3', 'cbor2', 'koffi'],
     ),
+    // Of the witness it takes the lock of a folder alone.
+    only('broker', ['client', 'witness', 'rpc', 'seal', 'verify'], [...SEAL, ...RPC, 'koffi']),
     only('witness', ['seal', 'verify'], [...SEAL, 'pino']),
     only('page', ['verify'], CORE, false),
     only('pool', ['verify'], CORE),

@@ -30,6 +30,8 @@ const kemKey = () => [
 export const documentTargets = [
   document('contract', 'verify/documents/contract.js', 'Contract', payload('010-contract')),
   document('grant', 'verify/documents/grant.js', 'Grant', payload('011-grant')),
+  document('broker', 'verify/documents/entrustment.js', 'Broker', payload('040-broker')),
+  document('entrustment', 'verify/documents/entrustment.js', 'Entrustment', payload('041-entrustment')),
   document('revocation', 'verify/documents/grant.js', 'Revocation', payload('012-revocation')),
   document('hold', 'verify/documents/hold.js', 'Hold', payload('035-hold')),
   document('erasure-order', 'verify/documents/erasure.js', 'ErasureOrder', payload('031-erasure-order')),

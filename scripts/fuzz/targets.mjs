@@ -2,6 +2,7 @@
 // but a value, a verdict or an AttestError, within 250 ms, and the input stays as it was. Cheap ones first: they leave time to others.
 import { archiveTargets } from './targets-archive.mjs'
 import { attesterTargets } from './targets-attesters.mjs'
+import { brokerTargets } from './targets-broker.mjs'
 import { documentTargets } from './targets-documents.mjs'
 import { evidenceTargets } from './targets-evidence.mjs'
 import { formatTargets } from './targets-formats.mjs'
@@ -20,6 +21,7 @@ export const targets = [
   ...nvidiaTargets,
   ...logTargets,
   ...documentTargets,
+  ...brokerTargets,
   ...tokenTargets,
   ...tpmTargets,
   ...verifyTargets,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { examples } from './action.ts'
+import { register as registerBroker } from './commands/broker.ts'
 import { register as registerCa } from './commands/ca.ts'
 import { register as registerCollateral } from './commands/collateral.ts'
 import { register as registerCompletion } from './commands/completion.ts'
@@ -32,6 +33,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerTrust,
   registerGateway,
   registerWitness,
+  registerBroker,
   registerCollateral,
   registerHost,
   registerDataset,

@@ -1,12 +1,12 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { FlattenedEncrypt, type FlattenedJWE, flattenedDecrypt } from 'jose'
 import { z } from 'zod'
-import { fromBase64, toBase64, utf8 } from '../verify/bytes/bytes.ts'
+import { fromBase64, toBase64 } from '../verify/bytes/bytes.ts'
 import { encodeDocument, parseDocument } from '../verify/documents/fields.ts'
 import { AttestError } from '../verify/errors.ts'
-import { fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, writeNew } from './files.ts'
+import { exists, fileError, makeFolder, PRIVATE, PUBLIC, readBytes, refuseExisting, writeNew } from './files.ts'
 import { FILES, MAX_FILE_SIZE } from './folder.ts'
+import { assertPassphrase, openJwe, sealJwe } from './jwe-file.ts'
 
 /** Keys and documents of a folder, encrypted under a passphrase (docs/formats/backup.md). */
 interface Backup {
@@ -24,13 +24,6 @@ interface BackupFile {
   readonly content: string
 }
 
-/** PBKDF2-HMAC-SHA512 rounds of the key that wraps the content's; OWASP asks for 210,000. */
-const ITERATIONS = 600_000
-/** A file that asks for more is not ours, and would stop the machine. */
-const MAX_ITERATIONS = 2_000_000
-export const MIN_PASSPHRASE = 12
-const ALGORITHM = 'PBES2-HS512+A256KW'
-const ENCRYPTION = 'A256GCM'
 const TYP = 'sealgate-backup+json'
 const MAX_FILES = 20_000
 export const MAX_BACKUP_SIZE: number = 64 * 1024 * 1024
@@ -49,25 +42,18 @@ const schema: z.ZodType<Backup> = z.strictObject({
     }),
 })
 
-const envelope = z.strictObject({
-  ciphertext: z.string(),
-  encrypted_key: z.string(),
-  iv: z.string(),
-  protected: z.string(),
-  tag: z.string(),
-})
-
 /**
  * Reads the keys and documents of an owner's, gateway's, host's or witness's folder: its own files and its keyring. What grows in use stays out: databases,
  * blobs, outboxes, state that must never go back.
  * @returns The backup, encrypted.
- * @throws AttestError `USAGE` for a short passphrase, `FILE_UNREADABLE`, `LIMIT_EXCEEDED`.
+ * @throws AttestError `USAGE` for a short passphrase or a broker's folder, `FILE_UNREADABLE`, `LIMIT_EXCEEDED`.
  */
 export async function backUp(
   folder: string,
   passphrase: string,
 ): Promise<{ readonly bytes: Uint8Array; readonly paths: readonly string[] }> {
   assertPassphrase(passphrase)
+  await refuseBroker(folder)
   const paths = (await Promise.all([filesIn(folder, ''), filesIn(folder, `${FILES.keyring}/`)])).flat().sort()
   if (paths.length === 0) throw new AttestError('USAGE', `${folder} holds no keys`)
   const files: BackupFile[] = []
@@ -77,12 +63,8 @@ export async function backUp(
     files.push({ path, private: isPrivate, content: toBase64(await readBytes(full, MAX_FILE_SIZE)) })
   }
   const plaintext = encodeDocument('backup', schema, { v: 1, type: 'sealgate/backup/v1', files })
-  const sealed = await new FlattenedEncrypt(plaintext)
-    .setProtectedHeader({ alg: ALGORITHM, enc: ENCRYPTION, typ: TYP })
-    .setKeyManagementParameters({ p2c: ITERATIONS })
-    .encrypt(utf8(passphrase))
+  const bytes = await sealJwe(plaintext, { passphrase }, TYP)
   plaintext.fill(0)
-  const bytes = utf8(`${JSON.stringify(sealed)}\n`)
   if (bytes.length > MAX_BACKUP_SIZE) throw new AttestError('LIMIT_EXCEEDED', `a backup of more than ${MAX_BACKUP_SIZE} bytes`)
   return { bytes, paths }
 }
@@ -109,19 +91,7 @@ export async function restoreBackup(bytes: Uint8Array, passphrase: string, folde
 
 async function openBackup(bytes: Uint8Array, passphrase: string): Promise<Backup> {
   if (bytes.length > MAX_BACKUP_SIZE) throw new AttestError('LIMIT_EXCEEDED', `a backup of more than ${MAX_BACKUP_SIZE} bytes`)
-  const jwe = readEnvelope(bytes)
-  let plaintext: Uint8Array
-  try {
-    const opened = await flattenedDecrypt(jwe, utf8(passphrase), {
-      keyManagementAlgorithms: [ALGORITHM],
-      contentEncryptionAlgorithms: [ENCRYPTION],
-      maxPBES2Count: MAX_ITERATIONS,
-    })
-    if (opened.protectedHeader?.typ !== TYP) throw new Error(`typ is not ${TYP}`)
-    plaintext = opened.plaintext
-  } catch (cause) {
-    throw new AttestError('UNWRAP_FAILED', 'the passphrase is another one, or the backup was changed', { at: 'backup', cause })
-  }
+  const plaintext = await openJwe(bytes, { passphrase }, TYP, 'backup')
   try {
     return parseDocument('backup', schema, plaintext, MAX_BACKUP_SIZE)
   } finally {
@@ -129,12 +99,13 @@ async function openBackup(bytes: Uint8Array, passphrase: string): Promise<Backup
   }
 }
 
-function readEnvelope(bytes: Uint8Array): FlattenedJWE {
-  try {
-    return envelope.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)))
-  } catch (cause) {
-    throw new AttestError('DOCUMENT_INVALID', 'not a backup', { at: 'backup', cause })
-  }
+/**
+ * A broker's keys are not in files that this reads, and a copy would bring back what owners took away from it. They are with
+ * their owners, who entrust them again.
+ */
+async function refuseBroker(folder: string): Promise<void> {
+  if (!(await exists(join(folder, 'keystore.json')))) return
+  throw new AttestError('USAGE', `${folder} is a broker's: its keys are not backed up here, their owners have them (docs/broker.md)`)
 }
 
 /** Counters that must not go back stay out: whoever restores them would forget what they had promised. */
@@ -149,8 +120,4 @@ async function filesIn(folder: string, below: string): Promise<readonly string[]
     if (below !== '' && (cause as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw fileError(cause, folder)
   }
-}
-
-function assertPassphrase(passphrase: string): void {
-  if (passphrase.length < MIN_PASSPHRASE) throw new AttestError('USAGE', `the passphrase needs at least ${MIN_PASSPHRASE} characters`)
 }

@@ -14,6 +14,7 @@ export { type ErasedDataset, type EraseOptions, type EraseRequest, eraseAtGatewa
 export { type OpenedDataset, type OpenRequest, openDataset } from './dataset/open-dataset.ts'
 export { pushDataset } from './dataset/push-dataset.ts'
 export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
+export { type BrokerFile, type EntrustableGrant, entrust, parseBrokerFile } from './entrust.ts'
 export {
   exists,
   fileError,

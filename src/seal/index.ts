@@ -21,6 +21,7 @@ export {
   parseManifestHead,
 } from './archive-manifest.ts'
 export { compareNames, pathProblem } from './archive-path.ts'
+export { type EntrustContext, unwrapEntrusted, wrapEntrusted } from './entrustment.ts'
 export { encodeFileHead, readSealedFile, type SealedFile, sealedFileSize } from './file.ts'
 export {
   createDatasetHeader,

@@ -70,6 +70,19 @@ export const ERROR_CODES = {
   ATTESTER_UNAVAILABLE: { exit: 1, fix: 'This machine offers no such TEE; choose another --attester.' },
   IMAGE_UNAVAILABLE: { exit: 5, fix: 'The host does not have this image; see enclave-images/README.md.' },
   IMAGE_DIGEST_MISMATCH: { exit: 4, fix: 'The image is not the one the contract names; build it again.' },
+  KEYSTORE_UNAVAILABLE: {
+    exit: 1,
+    fix: 'The token, KMS or file that holds the key-encryption keys does not answer: bring it back, nothing is lost.',
+  },
+  KEYSTORE_DENIED: {
+    exit: 5,
+    fix: 'The key store refuses this PIN, passphrase or identity. Tokens lock after a few attempts: look first.',
+  },
+  KEYSTORE_CORRUPT: {
+    exit: 1,
+    fix: 'What the key store kept contradicts itself: restore it, or have the owners entrust their keys again.',
+  },
+  KEK_DESTROYED: { exit: 5, fix: 'The key-encryption key of this epoch is gone for good: use the newest copy of the store.' },
   STORE_LOCKED: { exit: 1, fix: 'Another process uses this data folder; stop it first.' },
   DISK_FULL: { exit: 1, fix: 'Free some space; nothing that was acknowledged is lost.' },
   USAGE: { exit: 2, fix: 'See --help.' },

@@ -4,12 +4,13 @@ import { createServer } from 'node:net'
 import { AttestError } from '../verify/errors.ts'
 
 /**
- * Keeps a second witness away from a folder: two of them could cosign two histories. The lock is a name in Linux's abstract
+ * Keeps a second process of its kind away from a folder: two witnesses could cosign two histories. The lock is a name in Linux's abstract
  * socket namespace (unix(7)), which the kernel frees with the process, however that ends.
+ * @param holder - What runs there; each kind has a lock of its own.
  * @returns a function that frees it.
  * @throws AttestError `STORE_LOCKED`, `FILE_UNREADABLE` for a folder that is not there.
  */
-export async function lockFolder(folder: string): Promise<() => void> {
+export async function lockFolder(folder: string, holder: 'witness' | 'broker-command'): Promise<() => void> {
   const name = createHash('sha256')
     .update(await realName(folder))
     .digest('hex')
@@ -17,9 +18,9 @@ export async function lockFolder(folder: string): Promise<() => void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE'
-      reject(taken ? new AttestError('STORE_LOCKED', `another witness uses ${folder}`, { cause }) : cause)
+      reject(taken ? new AttestError('STORE_LOCKED', `another ${holder.replace('-', ' ')} uses ${folder}`, { cause }) : cause)
     })
-    server.listen(`\0sealgate-witness-${name}`, resolve)
+    server.listen(`\0sealgate-${holder}-${name}`, resolve)
   })
   server.unref()
   return () => server.close()

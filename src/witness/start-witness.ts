@@ -48,7 +48,7 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   await refuseLogKeys(config, signer)
   const logger = options.logger ?? pino({ name: 'sealgate-witness' }, pino.destination({ dest: 2, sync: true }))
   const verifierKey = await cosignerKeyOf(signer)
-  const unlock = await lockFolder(folder)
+  const unlock = await lockFolder(folder, 'witness')
   try {
     if (((await stat(join(folder, WITNESS_FILES.key))).mode & 0o077) !== 0) {
       logger.warn({ path: WITNESS_FILES.key }, 'the key can be read by others on this machine')

@@ -29,6 +29,12 @@ interface EraseOptions extends FolderOptions {
   readonly receipt?: string
 }
 
+interface EntrustOptions extends FolderOptions {
+  readonly grant: string
+  readonly broker: string
+  readonly out: string
+}
+
 export function register(program: Command): void {
   const dataset = program.command('dataset').description('seal data, open it again, upload it, list what is there, erase it')
   dataset
@@ -92,6 +98,16 @@ export function register(program: Command): void {
       ),
     )
     .action(action<EraseOptions, [string]>(erase))
+    .command('entrust')
+    .description('hand keys of datasets to a key broker, which then releases them under your grant: whoever controls it can read the data')
+    .argument('[dataset...]', 'datasets of the grant (default: all of them)')
+    .requiredOption('--grant <id>', 'grant that names the broker (grant create --broker)')
+    .requiredOption('--broker <file>', 'broker.json of the broker')
+    .requiredOption('--out <file>', 'file to write, for `sealgate broker accept`')
+    .addOption(folderOption())
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate dataset entrust --grant <id> --broker kb1/broker.json --out clinic.entrusted --folder alice'))
+    .action(action<EntrustOptions, [readonly string[]]>(entrustDatasets))
   dataset
     .command('list')
     .description('list your datasets at the gateway')
@@ -183,6 +199,24 @@ async function erasurePolicy({ folder, policy }: EraseOptions): Promise<Uint8Arr
   const { exists, FILES, loadPolicyBytes } = await import('../../client/index.ts')
   const path = policy ?? `${folder}/${FILES.policy}`
   return policy === undefined && !(await exists(path)) ? null : loadPolicyBytes(path)
+}
+
+async function entrustDatasets({ output }: Context, options: EntrustOptions, datasets: readonly string[]): Promise<void> {
+  const { checkOwnGrant, entrust, MAX_FILE_SIZE, parseBrokerFile, PUBLIC, readBytes, writeNew } = await import('../../client/index.ts')
+  const { withSession } = await import('../session.ts')
+  const { unixSeconds } = await import('../../verify/appraise/index.ts')
+  const broker = await parseBrokerFile(await readBytes(options.broker, MAX_FILE_SIZE))
+  const jws = await withSession(options.folder, async ({ client, owner }) => {
+    const own = await checkOwnGrant(owner, await client.getGrant(options.grant))
+    return entrust(owner, broker, own, datasets, unixSeconds(new Date()))
+  })
+  // Of use to the broker alone: its keys are sealed.
+  await writeNew(options.out, jws, PUBLIC)
+  output.answer({ file: options.out, grant: options.grant, broker: broker.thumbprint, sizeBytes: jws.length }, [
+    `Keys are in ${options.out}, sealed to the broker.`,
+    `  broker  ${broker.thumbprint}`,
+    '  Whoever controls that broker can read the data from now on, without a log entry.',
+  ])
 }
 
 async function list({ output, signal }: Context, { folder }: FolderOptions): Promise<void> {

@@ -1,10 +1,13 @@
 import type { Command } from 'commander'
 import type { HoldTerms } from '../../client/index.ts'
+import type { GrantRelease } from '../../verify/documents/grant.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { collectTerms, parseTerm } from '../legal-terms.ts'
 import { collect, folderOption, parseCount, parseDuration } from '../options.ts'
 import { table } from '../output.ts'
+
+const MAX_BROKER_FILE = 64 * 1024
 
 interface FolderOptions {
   readonly folder: string
@@ -27,6 +30,7 @@ interface CreateOptions extends FolderOptions {
 
 interface RevokeOptions extends FolderOptions {
   readonly stopJobs: boolean
+  readonly out?: string
 }
 
 interface HoldOptions extends RevokeOptions {
@@ -47,7 +51,10 @@ export function register(program: Command): void {
     .option('--argv <json>', 'pin the arguments: a JSON array; needed for general-purpose images')
     .option('--submitter <thumbprint>', 'who may submit (default: you); may be repeated', collect, [])
     .option('--recipient <digest>', 'whose key may receive results (default: yours); may be repeated', collect, [])
-    .option('--broker <thumbprint>', 'key broker that releases under the grant (default: your own client does)')
+    .option(
+      '--broker <broker>',
+      'key broker that releases under the grant, by its broker.json or its thumbprint (default: your own client does)',
+    )
     .option('--jurisdiction <code>', 'where it may be processed: jobs must then name one with `run --region`; may be repeated', collect, [])
     .option('--agreement <text>', 'name of the agreement')
     .addOption(folderOption())
@@ -56,6 +63,7 @@ export function register(program: Command): void {
       'after',
       examples(
         'sealgate grant create --folder alice --dataset <id> --image tabular-inference --purpose https://w3id.org/dpv#AcademicResearch --uses 3',
+        'sealgate grant create --folder alice --dataset <id> --image tabular-inference --purpose https://w3id.org/dpv#AcademicResearch --broker kb1/broker.json',
       ),
     )
     .action(action<CreateOptions, []>(create))
@@ -71,9 +79,17 @@ export function register(program: Command): void {
     .description('take a grant back, from the next release on')
     .argument('<grant>', 'id of the grant')
     .option('--stop-jobs', 'also stop jobs that have their keys already', false)
+    .option('--out <file>', 'also write the signed revocation, for a key broker that holds the keys')
     .addOption(folderOption())
     .addOption(jsonOption())
-    .addHelpText('after', examples('sealgate grant revoke <id> --folder alice', 'sealgate grant revoke <id> --stop-jobs --folder alice'))
+    .addHelpText(
+      'after',
+      examples(
+        'sealgate grant revoke <id> --folder alice',
+        'sealgate grant revoke <id> --stop-jobs --folder alice',
+        'sealgate grant revoke <id> --out grant.revocation --folder alice',
+      ),
+    )
     .action(action<RevokeOptions, [string]>(revoke))
   grant
     .command('hold')
@@ -100,7 +116,6 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
   const { withSession } = await import('../session.ts')
   const { resolveImages } = await import('../images.ts')
   const { unixSeconds } = await import('../../verify/appraise/index.ts')
-  const { brokeredBy } = await import('../../verify/documents/grant.ts')
   const images = (await Promise.all(options.image.map(resolveImages))).flat()
   const policy = await loadPolicyBytes(options.policy ?? `${options.folder}/${FILES.policy}`)
   const terms = {
@@ -112,7 +127,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     recipients: options.recipient,
     purposes: options.purpose,
     uses: options.uses,
-    release: options.broker === undefined ? ('direct' as const) : brokeredBy(options.broker),
+    release: await releaseOf(options),
     jurisdictions: options.jurisdiction,
     agreement: options.agreement ?? null,
     validForSeconds: options.expires,
@@ -123,7 +138,18 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     `  grant    ${issued.grantId}`,
     `  uses     ${issued.grant.uses}`,
     `  expires  ${issued.grant.expires}`,
+    ...(issued.grant.release === 'direct'
+      ? []
+      : [`  release  ${issued.grant.release}, once you have entrusted it: sealgate dataset entrust`]),
   ])
+}
+
+async function releaseOf({ broker }: CreateOptions): Promise<GrantRelease> {
+  if (broker === undefined) return 'direct'
+  const { parseBrokerFile, readBytes } = await import('../../client/index.ts')
+  const { brokeredBy } = await import('../../verify/documents/grant.ts')
+  if (/^[A-Za-z0-9_-]{43}$/.test(broker)) return brokeredBy(broker)
+  return brokeredBy((await parseBrokerFile(await readBytes(broker, MAX_BROKER_FILE))).thumbprint)
 }
 
 export function parseArgv(json: string): readonly string[] {
@@ -159,12 +185,13 @@ function stateOf({ revoked, held }: { readonly revoked: boolean; readonly held: 
   return held ? 'held' : 'valid'
 }
 
-async function revoke({ output }: Context, { folder, stopJobs }: RevokeOptions, grantId: string): Promise<void> {
-  const { loadOwner, revokeGrant } = await import('../../client/index.ts')
+async function revoke({ output }: Context, { folder, stopJobs, out }: RevokeOptions, grantId: string): Promise<void> {
+  const { loadOwner, PUBLIC, revokeGrant, writeNew } = await import('../../client/index.ts')
   const { withClient } = await import('../session.ts')
   const { unixSeconds } = await import('../../verify/appraise/index.ts')
   // Before a gateway is asked: one that does not answer, or lies, changes nothing about what this client does from now on.
   const jws = await revokeGrant(await loadOwner(folder), grantId, stopJobs, unixSeconds(new Date()))
+  if (out !== undefined) await writeNew(out, jws, PUBLIC)
   output.line('Remembered here: this folder releases no key under the grant any more. Telling the gateway.')
   await withClient(folder, (client) => client.revokeGrant(jws))
   const rest = stopJobs ? 'jobs that have their keys are told to stop' : 'jobs that have their keys go on (--stop-jobs stops them)'

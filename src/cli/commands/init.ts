@@ -4,7 +4,7 @@ import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 
 interface InitOptions {
-  readonly role: 'gateway' | 'owner' | 'host' | 'witness'
+  readonly role: 'gateway' | 'owner' | 'host' | 'witness' | 'broker'
   readonly name?: string
   readonly listen?: string
   readonly publicAddress?: string
@@ -14,6 +14,8 @@ interface InitOptions {
   readonly simulated?: boolean
   readonly tee: 'sev-snp' | 'tdx'
   readonly gpus?: number
+  readonly keyStore?: string
+  readonly passphraseFile?: string
 }
 
 const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
@@ -24,18 +26,29 @@ const SUITES: Record<InitOptions['suite'], HpkeSuiteName> = {
 export function register(program: Command): void {
   program
     .command('init')
-    .description('make the keys and files of a gateway, an owner, a witness or a simulated host; never overwrites')
-    .argument('<folder>', 'gateway and witness: folder to make; owner and host: folder made by `sealgate ca issue`')
-    .addOption(new Option('--role <role>', 'whose folder it is').choices(['gateway', 'owner', 'host', 'witness']).makeOptionMandatory())
+    .description('make the keys and files of a gateway, an owner, a witness, a key broker or a simulated host; never overwrites')
+    .argument('<folder>', 'gateway and witness: folder to make; owner, broker and host: folder made by `sealgate ca issue`')
+    .addOption(
+      new Option('--role <role>', 'whose folder it is').choices(['gateway', 'owner', 'host', 'witness', 'broker']).makeOptionMandatory(),
+    )
     .option('--name <name>', 'gateway: its name (a-z, 0-9, "-"); witness: the name of its key, such as w1.example')
     .option('--listen <host:port>', 'gateway, witness: where to listen (default: 127.0.0.1:7443, 127.0.0.1:7444)')
     .option('--public-address <host:port>', 'gateway: what others dial, where that differs')
     .option('--log-listen <host:port>', 'gateway: where anybody may read the log over HTTP; nowhere unless given')
-    .option('--trust <file>', 'owner: trust file to begin with (the trust.json of the gateway); witness: trust file whose logs it cosigns')
-    .addOption(new Option('--suite <suite>', 'owner: kind of the recipient key').choices(['hybrid', 'p384']).default('hybrid'))
+    .option(
+      '--trust <file>',
+      'owner, broker: trust file to begin with (the trust.json of the gateway); witness: trust file whose logs it cosigns',
+    )
+    .addOption(
+      new Option('--suite <suite>', 'owner: kind of the recipient key; broker: of the KEM key')
+        .choices(['hybrid', 'p384'])
+        .default('hybrid'),
+    )
     .option('--simulated', 'host: make a simulated TEE; its evidence proves nothing about hardware')
     .addOption(new Option('--tee <tee>', 'host: what the simulated TEE is').choices(['sev-snp', 'tdx']).default('sev-snp'))
     .option('--gpus <n>', 'host: how many simulated GPUs it has, 1 to 8', parseGpus)
+    .option('--key-store <file>', 'broker: keystore.json that names a token, a KMS or a key file (docs/broker.md)')
+    .option('--passphrase-file <file>', 'broker: keep the key-encryption keys in the folder, under the first line of this file')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -43,6 +56,8 @@ export function register(program: Command): void {
         'sealgate init gw --role gateway --name clinic --listen 127.0.0.1:7443',
         'sealgate init alice --role owner --trust gw/trust.json',
         'sealgate init w1 --role witness --name w1.example --trust gw/trust.json',
+        'sealgate init kb1 --role broker --trust gw/trust.json --passphrase-file passphrase.txt',
+        'sealgate init kb1 --role broker --trust gw/trust.json --key-store keystore.json',
         'sealgate init host1 --role host --simulated',
         'sealgate init host2 --role host --simulated --tee tdx',
         'sealgate init host3 --role host --simulated --gpus 1',
@@ -60,6 +75,7 @@ async function initFolder(context: Context, options: InitOptions, folder: string
   if (options.role === 'gateway') await initGateway(context, options, folder)
   else if (options.role === 'owner') await initOwner(context, options, folder)
   else if (options.role === 'witness') await initWitness(context, options, folder)
+  else if (options.role === 'broker') await initBroker(context, options, folder)
   else await initHost(context, options, folder)
 }
 
@@ -104,6 +120,25 @@ async function initWitness({ output }: Context, options: InitOptions, folder: st
     '  Policies and trust files name it so. Never restore state.json from a copy: it is what keeps a log to one history.',
     `  Start it: sealgate witness start ${folder}`,
   ])
+}
+
+async function initBroker({ output }: Context, options: InitOptions, folder: string): Promise<void> {
+  const { trust, keyStore: config, passphraseFile } = options
+  if (trust === undefined) throw new AttestError('USAGE', '--role broker needs --trust (the trust.json of the gateway)')
+  const keyStore = config !== undefined && passphraseFile === undefined ? { config } : keptHere(config, passphraseFile)
+  const { createBrokerFolder } = await import('../folders/broker-folder.ts')
+  const broker = await createBrokerFolder({ folder, trust, keyStore, suite: SUITES[options.suite] })
+  output.answer({ role: 'broker', folder, broker }, [
+    `A key broker is ready in ${folder}. Whoever controls it can read what is entrusted to it, without a log entry.`,
+    `  broker  ${broker}`,
+    `  Owners need ${folder}/broker.json, and compare this thumbprint with you; then: sealgate grant create --broker, dataset entrust.`,
+    `  Name the owners whom it serves: sealgate trust add ${folder} --owner <thumbprint>`,
+  ])
+}
+
+function keptHere(config: string | undefined, passphraseFile: string | undefined): { readonly passphraseFile: string } {
+  if (config === undefined && passphraseFile !== undefined) return { passphraseFile }
+  throw new AttestError('USAGE', '--role broker needs either --key-store or --passphrase-file')
 }
 
 async function initHost({ output }: Context, options: InitOptions, folder: string): Promise<void> {

@@ -6,7 +6,7 @@ export function register(program: Command): void {
   keys
     .command('show')
     .description('show by what names grants and headers know the keys of a folder; never shows a private key')
-    .argument('<folder>', 'owner, gateway or witness folder')
+    .argument('<folder>', 'owner, gateway, witness or broker folder')
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate keys show alice'))
     .action(action<object, [string]>(show))
@@ -64,11 +64,14 @@ async function show({ output }: Context, _: object, folder: string): Promise<voi
   const { GATEWAY_FILES } = await import('../../gateway/config/config.ts')
   const { WITNESS_FILES } = await import('../../witness/index.ts')
   const has = (file: string): Promise<boolean> => exists(`${folder}/${file}`)
-  const names = (await has(GATEWAY_FILES.config))
-    ? await gatewayNames(folder)
-    : (await has(WITNESS_FILES.key))
-      ? await witnessNames(folder)
-      : await ownerNames(folder)
+  const { BROKER_FILES } = await import('../../broker/broker-folder.ts')
+  const names = (await has(BROKER_FILES.description))
+    ? await brokerNames(folder)
+    : (await has(GATEWAY_FILES.config))
+      ? await gatewayNames(folder)
+      : (await has(WITNESS_FILES.key))
+        ? await witnessNames(folder)
+        : await ownerNames(folder)
   const width = Math.max(...Object.keys(names).map((k) => k.length))
   output.answer(
     names,
@@ -79,6 +82,14 @@ async function show({ output }: Context, _: object, folder: string): Promise<voi
 async function witnessNames(folder: string): Promise<Record<string, string>> {
   const { cosignerKeyOf, loadWitnessKey } = await import('../../witness/index.ts')
   return { witness: await cosignerKeyOf(loadWitnessKey(folder)) }
+}
+
+async function brokerNames(folder: string): Promise<Record<string, string>> {
+  const { MAX_FILE_SIZE, parseBrokerFile, readBytes } = await import('../../client/index.ts')
+  const { hpkeKeyDigest } = await import('../../verify/documents/keys.ts')
+  const { BROKER_FILES } = await import('../../broker/broker-folder.ts')
+  const { thumbprint, kem } = await parseBrokerFile(await readBytes(`${folder}/${BROKER_FILES.description}`, MAX_FILE_SIZE))
+  return { broker: thumbprint, kem: await hpkeKeyDigest(kem), suite: kem.suite }
 }
 
 async function ownerNames(folder: string): Promise<Record<string, string>> {

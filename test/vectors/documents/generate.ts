@@ -53,6 +53,7 @@ import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, mlDsaTrust, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
 import { everyRequirement } from '../../support/requirements.ts'
+import { brokerVectors } from './broker-vectors.ts'
 
 /** One vector: what it shows, the page that specifies it, and its files, byte for byte. */
 export interface Vector {
@@ -86,6 +87,7 @@ export async function generate(): Promise<readonly Vector[]> {
     await deviceVector(receipt),
     ...(await eventVectors()),
     await keyProofVector(),
+    ...(await brokerVectors()),
   ]
 }
 

@@ -38,7 +38,9 @@ function holdBeforeNext(): void {
 }
 
 function sealedKeys(): unknown {
-  const rows = port.prepare('select sealed_keys from job_releases where job_id = ?').all([scenario.jobId]) as readonly { sealed_keys: unknown }[]
+  const rows = port.prepare('select sealed_keys from job_releases where job_id = ?').all([scenario.jobId]) as readonly {
+    sealed_keys: unknown
+  }[]
   return rows[0]?.sealed_keys ?? null
 }
 

@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { fromUtf8, toBase64Url, utf8 } from '../../../../src/verify/bytes/bytes.ts'
 import { encodeBinding, parseBinding } from '../../../../src/verify/documents/binding.ts'
 import { encodeContract, parseContract } from '../../../../src/verify/documents/contract.ts'
+import { encodeBroker, encodeEntrustment, parseBroker, parseEntrustment } from '../../../../src/verify/documents/entrustment.ts'
 import { encodeEvidenceBundle, parseEvidenceBundle } from '../../../../src/verify/documents/evidence-bundle.ts'
 import { encodeGrant, encodeRevocation, parseGrant, parseRevocation } from '../../../../src/verify/documents/grant.ts'
 import { encodeHeader, parseHeader } from '../../../../src/verify/documents/header.ts'
@@ -53,6 +55,9 @@ const result = encodeHeader({
   recipients: [{ recipient: b64('recipient', 32), suite: kemKey('r').suite, enc: b64('enc', 1120), ciphertext: b64('ct', 48) }],
 })
 
+const golden = (vector: string): Uint8Array =>
+  new Uint8Array(readFileSync(new URL(`../../../vectors/documents/${vector}/payload.golden.json`, import.meta.url)))
+
 interface Format {
   readonly name: string
   readonly sample: Uint8Array
@@ -63,6 +68,8 @@ interface Format {
 const FORMATS: readonly Format[] = [
   { name: 'contract', sample: documents.contract, parse: parseContract, encode: encodeContract },
   { name: 'grant', sample: documents.grant, parse: parseGrant, encode: encodeGrant },
+  { name: 'broker', sample: golden('040-broker'), parse: parseBroker, encode: encodeBroker },
+  { name: 'entrustment', sample: golden('041-entrustment'), parse: parseEntrustment, encode: encodeEntrustment },
   { name: 'revocation', sample: revocation, parse: parseRevocation, encode: encodeRevocation },
   { name: 'hold', sample: hold, parse: parseHold, encode: encodeHold },
   { name: 'policy', sample: documents.policy, parse: parsePolicy, encode: encodePolicy },

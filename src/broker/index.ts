@@ -1,0 +1,8 @@
+export { type AcceptQuestion, acceptEntrustment } from './accept.ts'
+export type { AuditEvent } from './audit-file.ts'
+export { BROKER_FILES, type Broker, createBroker, describeBroker, type NewBroker, openBroker, withBroker } from './broker-folder.ts'
+export { BrokerKeys } from './broker-keys.ts'
+export type { Destruction, Kek, KekProvider, WrapContext } from './key-store/kek.ts'
+export { type Forgotten, revokeAtBroker, withdrawDataset, withdrawGrant } from './revoke.ts'
+export { BrokerStore, type HeldGrant } from './store/broker-store.ts'
+export { type Destroyed, destroyOld, type Rotation, rotate } from './store/rotate.ts'
