@@ -4,5 +4,6 @@ export { BROKER_FILES, type Broker, createBroker, describeBroker, type NewBroker
 export { BrokerKeys } from './broker-keys.ts'
 export type { Destruction, Kek, KekProvider, WrapContext } from './key-store/kek.ts'
 export { type Forgotten, revokeAtBroker, withdrawDataset, withdrawGrant } from './revoke.ts'
+export { type RunBrokerOptions, runBroker } from './run-broker.ts'
 export { BrokerStore, type HeldGrant } from './store/broker-store.ts'
 export { type Destroyed, destroyOld, type Rotation, rotate } from './store/rotate.ts'

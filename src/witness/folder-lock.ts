@@ -10,7 +10,7 @@ import { AttestError } from '../verify/errors.ts'
  * @returns a function that frees it.
  * @throws AttestError `STORE_LOCKED`, `FILE_UNREADABLE` for a folder that is not there.
  */
-export async function lockFolder(folder: string, holder: 'witness' | 'broker-command'): Promise<() => void> {
+export async function lockFolder(folder: string, holder: 'witness' | 'broker' | 'broker-command'): Promise<() => void> {
   const name = createHash('sha256')
     .update(await realName(folder))
     .digest('hex')

@@ -9,6 +9,10 @@ interface FolderOptions {
   readonly folder: string
 }
 
+interface StartOptions {
+  readonly once: boolean
+}
+
 interface RotateOptions {
   readonly destroyOld: boolean
 }
@@ -20,6 +24,14 @@ interface WithdrawOptions extends FolderOptions {
 
 export function register(program: Command): void {
   const broker = program.command('broker').description('a key broker: holds keys for owners who are not online')
+  broker
+    .command('start')
+    .description('release to every job that the entrusted grants allow, until it is stopped: checks evidence and log, seals the keys')
+    .argument('<folder>', 'broker folder (sealgate init --role broker)')
+    .option('--once', 'handle the jobs that wait now, and end', false)
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate broker start kb1', 'sealgate broker start kb1 --once --json'))
+    .action(action<StartOptions, [string]>(start))
   broker
     .command('show')
     .description('show grants, datasets and epochs of key-encryption keys; opens no key')
@@ -60,6 +72,27 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate broker rotate kb1', 'sealgate broker rotate kb1 --destroy-old'))
     .action(action<RotateOptions, [string]>(rotateKeys))
+}
+
+async function start({ output, signal }: Context, { once }: StartOptions, folder: string): Promise<number> {
+  const { runBroker } = await import('../../broker/index.ts')
+  const { tell } = await import('./release.ts')
+  const { ERROR_CODES } = await import('../../verify/errors.ts')
+  let exit = 0
+  await runBroker({
+    folder,
+    once,
+    signal,
+    onStart: (releaser) => {
+      output.line(`Releasing as broker ${releaser}. Every job that the entrusted grants allow gets its keys; nobody is asked.`)
+      if (output.json) output.artefact(`${JSON.stringify({ kind: 'watching', releaser })}\n`)
+    },
+    onDecision: (decision) => {
+      tell(output, decision)
+      if (decision.kind === 'refused' || decision.kind === 'failed') exit = ERROR_CODES[decision.code].exit
+    },
+  })
+  return exit
 }
 
 async function show({ output }: Context, _: object, folder: string): Promise<void> {

@@ -98,6 +98,7 @@ export function register(program: Command): void {
       ),
     )
     .action(action<EraseOptions, [string]>(erase))
+  dataset
     .command('entrust')
     .description('hand keys of datasets to a key broker, which then releases them under your grant: whoever controls it can read the data')
     .argument('[dataset...]', 'datasets of the grant (default: all of them)')

@@ -44,7 +44,7 @@ async function watch({ output, signal }: Context, { folder, once }: WatchOptions
 type Decision = Parameters<Parameters<typeof import('../../client/index.ts')['watchReleases']>[1]['onDecision']>[0]
 
 /** Lines for people, or one JSON document a line. */
-function tell(output: Output, decision: Decision): void {
+export function tell(output: Output, decision: Decision): void {
   if (output.json) {
     output.artefact(`${JSON.stringify(documentOf(decision))}\n`)
     return
