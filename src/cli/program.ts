@@ -4,6 +4,7 @@ import { examples } from './action.ts'
 import { register as registerCa } from './commands/ca.ts'
 import { register as registerCollateral } from './commands/collateral.ts'
 import { register as registerCompletion } from './commands/completion.ts'
+import { register as registerConnect } from './commands/connect.ts'
 import { register as registerDataset } from './commands/dataset.ts'
 import { register as registerDemo } from './commands/demo.ts'
 import { register as registerGateway } from './commands/gateway.ts'
@@ -37,6 +38,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerPolicy,
   registerGrant,
   registerRun,
+  registerConnect,
   registerJob,
   registerReceipt,
   registerLog,

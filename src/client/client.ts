@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { MethodDefinition } from '@grpc/grpc-js'
 import {
   bundleFromWire,
@@ -21,6 +22,7 @@ import {
   verdictFromWire,
   type WireVerdict,
 } from '../rpc/index.ts'
+import { dialRelay, servicePath } from '../rpc/service/index.ts'
 import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import type { EvidenceBundle } from '../verify/documents/evidence-bundle.ts'
 import { AttestError } from '../verify/errors.ts'
@@ -243,6 +245,11 @@ export class Client {
   async results(jobId: string, options: CallOptions = {}): Promise<{ readonly blobId: string; readonly sizeBytes: number } | null> {
     const { blobId, sizeBytes } = await this.#call(JobService.getResults, { jobId }, options)
     return blobId === '' ? null : { blobId, sizeBytes: toNumber(sizeBytes) }
+  }
+
+  /** One end of a relay to the enclave of a service: a stream that nobody needs to trust. */
+  openService(jobId: string, signal: AbortSignal): Promise<Duplex> {
+    return dialRelay(this.#endpoint(), servicePath(jobId), signal)
   }
 
   // Receipts

@@ -20,6 +20,7 @@ export const FILES = {
   policy: 'policy.json',
   logMemory: 'log-memory.json',
   releases: 'releases',
+  services: 'services',
 } as const
 
 /** Largest file of a folder that is read whole, in bytes. */

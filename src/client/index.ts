@@ -45,3 +45,6 @@ export { gatewayLog, type LogSource, type WebOptions, webLog } from './log-sourc
 export { OwnReleases } from './own-releases.ts'
 export { createOwnerKeys, encodeSigningKey, generateSigningKey, loadOwner, loadSigningKey, type Owner } from './owner.ts'
 export { createPolicy, type PolicyChoices, STRICT_REQUIREMENTS } from './policy.ts'
+export { type ConnectEnd, type ConnectEvent, type ConnectRequest, connectService } from './service/connect-service.ts'
+export { type KnownService, MAX_SERVICE_FILE_SIZE, parseServiceFile } from './service/service-file.ts'
+export { type StartedService, startService } from './service/start-service.ts'

@@ -67,14 +67,16 @@ export class Service {
   readonly #args: readonly string[]
   readonly #log: string
   readonly #nodeArgs: readonly string[]
+  readonly #env: Readonly<Record<string, string>>
   #child: ChildProcess | null = null
   #closed: Promise<number | null> = Promise.resolve(null)
 
   /** @param log - Where its stderr goes, over all its lives. */
-  constructor(args: readonly string[], log: string, nodeArgs: readonly string[] = []) {
+  constructor(args: readonly string[], log: string, nodeArgs: readonly string[] = [], env: Readonly<Record<string, string>> = {}) {
     this.#args = args
     this.#log = log
     this.#nodeArgs = nodeArgs
+    this.#env = env
   }
 
   get pid(): number {
@@ -87,7 +89,7 @@ export class Service {
 
   /** Starts it and waits for the document that says that it is ready. */
   async start(): Promise<void> {
-    const child = launch(process.execPath, [...this.#nodeArgs, PROGRAM, ...this.#args, '--json'], {})
+    const child = launch(process.execPath, [...this.#nodeArgs, PROGRAM, ...this.#args, '--json'], { env: this.#env })
     this.#child = child
     child.stderr?.pipe(createWriteStream(this.#log, { flags: 'a' }))
     this.#closed = new Promise((resolve) => child.once('close', resolve))

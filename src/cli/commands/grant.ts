@@ -18,6 +18,7 @@ interface CreateOptions extends FolderOptions {
   readonly argv?: string
   readonly submitter: readonly string[]
   readonly recipient: readonly string[]
+  readonly client: readonly string[]
   readonly jurisdiction: readonly string[]
   readonly agreement?: string
 }
@@ -40,6 +41,12 @@ export function register(program: Command): void {
     .option('--argv <json>', 'pin the arguments: a JSON array; needed for general-purpose images')
     .option('--submitter <thumbprint>', 'who may submit (default: you); may be repeated', collect, [])
     .option('--recipient <digest>', 'whose key may receive results (default: yours); may be repeated', collect, [])
+    .option(
+      '--client <digest>',
+      'TLS key that may speak with a service on the data, or self (default: no service); may be repeated',
+      collect,
+      [],
+    )
     .option('--jurisdiction <code>', 'where it may be processed; may be repeated', collect, [])
     .option('--agreement <text>', 'name of the agreement')
     .addOption(folderOption())
@@ -83,6 +90,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     env: null,
     submitters: options.submitter,
     recipients: options.recipient,
+    clients: await clientDigests(options.folder, options.client),
     purposes: options.purpose,
     uses: options.uses,
     jurisdictions: options.jurisdiction,
@@ -96,6 +104,13 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     `  uses     ${issued.grant.uses}`,
     `  expires  ${issued.grant.expires}`,
   ])
+}
+
+/** `self`: the TLS key of the folder. */
+export async function clientDigests(folder: string, names: readonly string[]): Promise<readonly string[]> {
+  const { loadIdentity } = await import('../../client/index.ts')
+  const { tlsKeyDigest } = await import('../tls-key.ts')
+  return Promise.all(names.map(async (name) => (name === 'self' ? tlsKeyDigest((await loadIdentity(folder)).tls.cert) : name)))
 }
 
 export function parseArgv(json: string): readonly string[] {

@@ -14,6 +14,7 @@ interface StartOptions extends AttesterChoice {
   readonly gateway?: string
   readonly runner: 'auto' | 'docker' | 'wasm'
   readonly logLevel: LogLevel
+  readonly images?: string
 }
 
 interface EvidenceOptions extends AttesterChoice {
@@ -31,6 +32,7 @@ export function register(program: Command): void {
     .addOption(
       new Option('--runner <runner>', 'auto: containers where there is an engine').choices(['auto', 'docker', 'wasm']).default('auto'),
     )
+    .option('--images <folder>', 'image recipes (default: those that come with the program)')
     .addOption(logLevelOption())
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate host start host1', 'sealgate host start host1 --runner docker'))
@@ -69,7 +71,7 @@ async function start({ output, signal }: Context, options: StartOptions, folder:
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
   const devices = await openDevicesOf(options, folder)
-  const runner = await createRunner({ kind: options.runner })
+  const runner = await createRunner({ kind: options.runner, ...(options.images === undefined ? {} : { images: options.images }) })
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }

@@ -11,6 +11,8 @@ export interface GrantNeed {
   readonly datasets: readonly string[]
   readonly image: ImageRef
   readonly purpose: string
+  /** TLS keys that are to speak with a service; none for a batch job. */
+  readonly clients: readonly string[]
   /** Seconds since the epoch. */
   readonly now: number
 }
@@ -42,12 +44,13 @@ export async function chooseGrants(client: Client, owner: Owner, named: readonly
   )
 }
 
-function fits({ grant, revoked }: OwnGrant, { datasets, image, purpose, now }: GrantNeed): boolean {
+function fits({ grant, revoked }: OwnGrant, { datasets, image, purpose, clients, now }: GrantNeed): boolean {
   return (
     !revoked &&
     datasets.every((d) => grant.datasets.includes(d)) &&
     grant.images.some((i) => i.runner === image.runner && i.digest === image.digest) &&
     grant.purposes.includes(purpose) &&
+    clients.every((c) => grant.clients.includes(c)) &&
     unixSeconds(grant.notBefore) <= now &&
     now < unixSeconds(grant.expires)
   )

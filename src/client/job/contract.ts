@@ -1,7 +1,14 @@
 import { issueFlattenedJws } from '../../seal/index.ts'
 import { instantOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
-import { CONTRACT_TYP, type Contract, encodeContract, type ImageRef, type Limits } from '../../verify/documents/contract.ts'
+import {
+  CONTRACT_TYP,
+  type Contract,
+  encodeContract,
+  type ImageRef,
+  type Limits,
+  type ServiceTerms,
+} from '../../verify/documents/contract.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
 import { digestOf } from '../grants.ts'
 import type { KeptDataset } from '../keyring.ts'
@@ -33,6 +40,7 @@ export interface JobTerms {
   readonly policies: readonly string[]
   /** Empty: the owner's own recipient key. */
   readonly recipients: readonly HpkePublicKey[]
+  readonly service: ServiceTerms | null
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -77,6 +85,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
       maxPricePerHour: null,
     },
     exclusive: 'host',
+    service: terms.service,
     release: 'direct',
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
   }

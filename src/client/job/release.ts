@@ -24,7 +24,7 @@ export interface ReleasePlan {
   /** Sorted by digest, with the policies that they name. */
   readonly grants: readonly OwnGrant[]
   readonly policies: readonly Policy[]
-  readonly enclave: TrustedEnclave
+  readonly enclave: Pick<TrustedEnclave, 'kem' | 'kemDigest' | 'bindingDigest' | 'evidenceDigest'>
   /** The checkpoint that went into the evidence's nonce. */
   readonly nonceCheckpoint: string
   readonly signal?: AbortSignal

@@ -1,5 +1,5 @@
 import { grantTimeChecks, jobGrantChecks, unixSeconds } from '../../verify/appraise/index.ts'
-import type { ImageRef, Limits } from '../../verify/documents/contract.ts'
+import type { ImageRef, Limits, ServiceTerms } from '../../verify/documents/contract.ts'
 import { type DatasetHeader, parseHeader } from '../../verify/documents/header.ts'
 import { type Policy, parsePolicy } from '../../verify/documents/policy.ts'
 import type { TrustFile } from '../../verify/documents/trust.ts'
@@ -41,6 +41,8 @@ export interface JobRequest {
   readonly inputs: readonly { readonly name: string; readonly dataset: string }[]
   readonly purpose: string
   readonly limits?: Limits
+  /** Absent: a batch job. */
+  readonly service?: ServiceTerms
   /** Default {@link ANY_MACHINE}. */
   readonly machine?: MachineDemands
   /** Grant digests; empty: the client looks for one. */
@@ -70,13 +72,41 @@ const CANCEL_TIMEOUT_MS = 5000
  * @throws AttestError naming what does not hold. A job that was not released by then is cancelled.
  */
 export async function runJob(request: JobRequest): Promise<JobReport> {
+  const { job: attested, contract, release } = await startJob(request)
+  try {
+    const job = release === null ? attested : await waitFor(request, contract.contract.jobId, () => false)
+    return await finish(request, job, contract, release)
+  } catch (error) {
+    await giveUp(request.client, contract.contract.jobId)
+    throw error
+  }
+}
+
+/** A job whose keys are with its enclave, or that ended before. */
+export interface StartedJob {
+  readonly job: JobView
+  readonly contract: SignedContract
+  readonly grants: readonly OwnGrant[]
+  readonly ownerNonces: readonly Uint8Array[]
+  /** Null: it has ended. */
+  readonly release: Released | null
+}
+
+/** The first half of {@link runJob}: up to the release. */
+export async function startJob(request: JobRequest): Promise<StartedJob> {
   const { client, owner, signal, onEvent } = request
   const nowSeconds = (): number => unixSeconds(request.now())
   const options = signal === undefined ? {} : { signal }
   const inputs = await Promise.all(
     request.inputs.map(async ({ name, dataset }) => ({ name, dataset: await owner.keyring.dataset(dataset) })),
   )
-  const need = { datasets: inputs.map((i) => i.dataset.digest), image: request.image, purpose: request.purpose, now: nowSeconds() }
+  const need = {
+    datasets: inputs.map((i) => i.dataset.digest),
+    image: request.image,
+    purpose: request.purpose,
+    clients: request.service?.clients ?? [],
+    now: nowSeconds(),
+  }
   const grants = await chooseGrants(client, owner, request.grants, need)
   const terms = {
     image: request.image,
@@ -88,6 +118,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     machine: request.machine ?? ANY_MACHINE,
     policies: grants.map((g) => g.grant.policy),
     recipients: [],
+    service: request.service ?? null,
   }
   const contract = await signContract(owner, terms, nowSeconds())
   const ownerNonces = grants.map(() => random(32))
@@ -98,8 +129,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     onEvent?.({ kind: 'created', job: created, contract, grants })
     const attested = await waitFor(request, jobId, (job) => job.state === 'attested')
     const release = isFinal(attested.state) ? null : await attestAndRelease(request, { contract, grants, inputs, ownerNonces, nowSeconds })
-    const job = release === null ? attested : await waitFor(request, jobId, () => false)
-    return await finish(request, job, contract, release)
+    return { job: attested, contract, grants, ownerNonces, release }
   } catch (error) {
     await giveUp(client, jobId)
     throw error
@@ -107,7 +137,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
 }
 
 /** The job when it first satisfies `until` or has ended. */
-async function waitFor({ client, signal, onEvent }: JobRequest, jobId: string, until: (job: JobView) => boolean): Promise<JobView> {
+export async function waitFor({ client, signal, onEvent }: JobRequest, jobId: string, until: (job: JobView) => boolean): Promise<JobView> {
   for await (const job of client.watchJob(jobId, signal === undefined ? {} : { signal })) {
     onEvent?.({ kind: 'state', job })
     if (until(job) || isFinal(job.state)) return job
@@ -123,7 +153,7 @@ interface Prepared {
   readonly nowSeconds: () => number
 }
 
-interface Released {
+export interface Released {
   readonly enclave: TrustedEnclave
   readonly logged: LoggedIntent
 }
@@ -191,6 +221,6 @@ async function finish(request: JobRequest, job: JobView, contract: SignedContrac
 }
 
 /** Best effort: the host should not wait for a release that will not come, nor work for nobody. */
-async function giveUp(client: Client, jobId: string): Promise<void> {
+export async function giveUp(client: Client, jobId: string): Promise<void> {
   await client.cancelJob(jobId, { timeoutMs: CANCEL_TIMEOUT_MS }).catch(() => undefined)
 }

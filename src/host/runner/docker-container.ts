@@ -5,8 +5,9 @@ import { AttestError } from '../../verify/errors.ts'
 import { CappedSink } from './captured.ts'
 import { type SampledUsage, UsageSampler } from './cgroup-usage.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
+import { type ServedContainer, serveContainer } from './docker-service.ts'
 import type { Ended, Stop } from './outcome.ts'
-import type { CapturedStream, RunUsage } from './types.ts'
+import type { CapturedStream, RunService, RunUsage } from './types.ts'
 
 const WATCH_MS = 100
 const ENGINE_MS = 1000
@@ -17,6 +18,7 @@ export interface ContainerWatch {
   readonly timeMs: number
   readonly signal: AbortSignal
   readonly outputIsFull: () => Promise<boolean>
+  readonly service?: RunService
 }
 
 export interface ContainerRun {
@@ -83,17 +85,25 @@ async function start(container: Container): Promise<Ended | null> {
 async function waitFor(container: Container, watch: ContainerWatch): Promise<{ ended: Ended; used: SampledUsage }> {
   const guard = new Guard(container, watch)
   const sampler = new UsageSampler()
+  let served: ServedContainer | null = null
   try {
-    void sampler.start((await container.inspect()).State.Pid, container.id)
+    const pid = (await container.inspect()).State.Pid
+    void sampler.start(pid, container.id)
+    if (watch.service !== undefined && pid > 0) {
+      served = serveContainer(container, pid, watch.service)
+      void served.failed.then((problem) => guard.giveUp(problem))
+    }
     const { StatusCode } = (await Promise.race([container.wait(), guard.gaveUp])) as { StatusCode: number }
     const used = sampler.stop()
     if (guard.stop !== null) return { ended: { stop: guard.stop, exitCode: null }, used }
+    if (guard.problem !== null) return { ended: { stop: null, exitCode: null, problem: guard.problem }, used }
     const { State } = await container.inspect()
     if (State.OOMKilled && StatusCode !== 0) return { ended: { stop: 'out-of-memory', exitCode: null }, used }
     // Full, and nobody knows what of it is missing.
     if (await watch.outputIsFull()) return { ended: { stop: 'output-too-large', exitCode: null }, used }
     return { ended: { stop: null, exitCode: StatusCode }, used }
   } finally {
+    served?.close()
     sampler.stop()
     guard.release()
   }
@@ -102,17 +112,23 @@ async function waitFor(container: Container, watch: ContainerWatch): Promise<{ e
 /** Ends a running container for the first reason there is. */
 class Guard {
   stop: Stop | null = null
+  /** Why the run is worth nothing, where that is no stop. */
+  problem: string | null = null
   /** Rejects when the engine is gone, or does not end a container that it was told to end. */
   readonly gaveUp: Promise<never>
   readonly #container: Container
   readonly #timers: NodeJS.Timeout[]
   readonly #signal: AbortSignal
   readonly #onAbort = () => this.#end('cancelled')
+  readonly #idle: AbortSignal | undefined
+  readonly #onIdle = () => this.#end('idle')
   #reject: (reason: unknown) => void = () => {}
 
-  constructor(container: Container, { timeMs, signal, outputIsFull }: ContainerWatch) {
+  constructor(container: Container, { timeMs, signal, outputIsFull, service }: ContainerWatch) {
     this.#container = container
     this.#signal = signal
+    this.#idle = service?.idle
+    this.#idle?.addEventListener('abort', this.#onIdle, { once: true })
     this.gaveUp = new Promise((_, reject) => {
       this.#reject = reject
     })
@@ -130,6 +146,13 @@ class Guard {
   release(): void {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#idle?.removeEventListener('abort', this.#onIdle)
+  }
+
+  giveUp(problem: string): void {
+    if (this.stop !== null || this.problem !== null) return
+    this.problem = problem
+    this.#kill()
   }
 
   /** A call that waits for a container's end does not fail when the engine dies, so ask it something now and then. */
@@ -140,8 +163,12 @@ class Guard {
   }
 
   #end(stop: Stop): void {
-    if (this.stop !== null) return
+    if (this.stop !== null || this.problem !== null) return
     this.stop = stop
+    this.#kill()
+  }
+
+  #kill(): void {
     // A container that has just ended by itself cannot be killed: waiting for it gives the answer either way.
     this.#container.kill({ signal: 'SIGKILL' }).catch(() => {})
     const late = () => this.#reject(new AttestError('ENGINE_UNAVAILABLE', 'the container engine did not end a container'))

@@ -3,6 +3,7 @@ export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from '
 export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'
 export { type Leniency, leniencyOf } from './leniency.ts'
 export { type AppraisedClaims, appraisePolicy } from './policy.ts'
+export { serviceKeyChecks, sessionListChecks } from './service-rules.ts'
 export {
   checkpointAgeChecks,
   contractTimeChecks,

@@ -1,2 +1,3 @@
+export { type SessionSummary, type SessionVerdict, verifySessionFile } from './session.ts'
 export type { ReceiptSummary } from './summary.ts'
 export { type ReceiptVerdict, verifyReceiptFile } from './verify.ts'

@@ -39,7 +39,7 @@ beforeEach(async () => {
 async function choose(client: Client): Promise<readonly (readonly string[])[]> {
   const [image] = grant.images
   if (image === undefined) throw new Error('the sample grant has an image')
-  const need = { datasets: grant.datasets, image, purpose: grant.purposes[0] ?? '', now: T0 }
+  const need = { datasets: grant.datasets, image, purpose: grant.purposes[0] ?? '', clients: [], now: T0 }
   const ways = [[remote.grantId], []].map(async (named) => (await chooseGrants(client, owner, named, need)).map((g) => g.grantId))
   const settled = await Promise.allSettled(ways)
   const failed = settled.filter((s) => s.status === 'rejected')

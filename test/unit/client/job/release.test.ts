@@ -1,14 +1,6 @@
 import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import {
-  type Client,
-  LogMemory,
-  makeFolder,
-  type Owner,
-  type OwnGrant,
-  type SealedKeyMessage,
-  type TrustedEnclave,
-} from '../../../../src/client/index.ts'
+import { type Client, LogMemory, makeFolder, type Owner, type OwnGrant, type SealedKeyMessage } from '../../../../src/client/index.ts'
 import { logIntent, type ReleasePlan, releaseKeys } from '../../../../src/client/job/release.ts'
 import { random } from '../../../../src/client/owner.ts'
 import { createDatasetHeader, generateKemKey, type KemKey, type NoteSigner, Secret, unwrapRelease } from '../../../../src/seal/index.ts'
@@ -115,14 +107,11 @@ beforeEach(async () => {
     policy: policyBytes,
     revoked: false,
   }
-  const enclave: TrustedEnclave = {
+  const enclave: ReleasePlan['enclave'] = {
     kem: enclaveKey.publicKey,
     kemDigest: await hpkeKeyDigest(enclaveKey.publicKey),
     bindingDigest: toBase64Url(testBytes('binding', 32)),
     evidenceDigest: toBase64Url(testBytes('evidence', 32)),
-    simulated: true,
-    measurement: null,
-    checks: [],
   }
   const contract = await sampleContract(made.bytes, policyBytes)
   const own = join(folder, `memory-${runs++}`)

@@ -123,6 +123,7 @@ async function start(changes: { attester?: Attester; devices?: DeviceAttester; f
     memoryBytes: 2 ** 40,
     releaseWaitMs: 300_000,
     drainMs: 20_000,
+    dialService: () => Promise.reject(new Error('no service here')),
   })
   const stage = { agent, gateway, runner, transfers, clock, outbox }
   stages.push(stage)

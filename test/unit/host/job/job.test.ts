@@ -27,6 +27,7 @@ import { testBytes } from '../../../support/keys.ts'
 import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene, type SceneChanges } from '../support.ts'
 
+const noService = (): Promise<never> => Promise.reject(new Error('no service here'))
 const CANARY = 'CANARY-5f1e7c0a'
 const rows = utf8(`${CANARY}\n`.repeat(100))
 
@@ -99,6 +100,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     agent: 'sealgate/test',
     releaseWaitMs: 60_000,
     onProgress: (phase) => phases.push(phase),
+    dialService: noService,
   }
   const offer = {
     jobId: of.contract.jobId,
@@ -459,7 +461,14 @@ describe('a job that is declined', () => {
     }
     const checked = await checkOffer(offer, { runner: 'wasm', tee: 'sev-snp', gpus: 0, memoryBytes: 2 ** 40 })
     const means = { attester, runner, outbox, clock: new FakeClock(), transfers: new FakeTransfers() }
-    const rest = { logger: pino({ enabled: false }), config: utf8('{}'), agent: 'a', releaseWaitMs: 1, onProgress: () => {} }
+    const rest = {
+      logger: pino({ enabled: false }),
+      config: utf8('{}'),
+      agent: 'a',
+      releaseWaitMs: 1,
+      onProgress: () => {},
+      dialService: noService,
+    }
     await expect(Job.begin(checked, { ...means, ...rest })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     expect(await readdir(folder)).toEqual([])
     expect(outbox.knows(scene.contract.jobId)).toBe(false)

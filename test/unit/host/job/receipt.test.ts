@@ -90,6 +90,7 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
     agent: 'sealgate/0.1.0',
     releaseWaitMs: 1000,
     onProgress: () => {},
+    dialService: () => Promise.reject(new Error('no service here')),
   })
   const binding = parseBinding(job.evidence.binding)
   const attested: Attested = {
