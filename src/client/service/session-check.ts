@@ -45,7 +45,7 @@ interface Kept {
 
 /** Holds what passed here against what the enclave has signed that passed there. */
 export class SessionCheck {
-  readonly #channel: ServiceChannel
+  readonly #channel: Pick<ServiceChannel, 'ask'>
   readonly #expected: SessionExpectation
   /** Exchanges that passed whole and were not compared yet, by number. */
   readonly #views = new Map<number, View>()
@@ -55,7 +55,7 @@ export class SessionCheck {
   /** Exchanges that were compared, all the same on both sides. */
   compared = 0
 
-  constructor(channel: ServiceChannel, expected: SessionExpectation) {
+  constructor(channel: Pick<ServiceChannel, 'ask'>, expected: SessionExpectation) {
     this.#channel = channel
     this.#expected = expected
   }

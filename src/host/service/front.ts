@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import { Agent, createServer as createHttpServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -83,6 +84,8 @@ export class ServiceFront {
       ALPNProtocols: [SERVICE_ALPN],
       // Certificates of clients are a form for their keys: which key may come is in the contract, and no authority is asked.
       requestCert: true,
+      // No resumption: every connection proves both keys anew, and no ticket outlives one.
+      secureOptions: constants.SSL_OP_NO_TICKET,
       rejectUnauthorized: false,
       handshakeTimeout: HANDSHAKE_MS,
     })
