@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type TestEngine, testEngine } from '../support/docker-engine.ts'
 import { sealgate, sealgateJson } from '../support/processes.ts'
 import { type Connection, ServiceWorld } from '../support/service-world.ts'
@@ -21,7 +21,6 @@ describe.skipIf(engine === null)('a service on a real engine', () => {
   afterAll(async () => {
     await connection?.close()
     await service?.close()
-    await engine?.stop()
   })
 
   const post = (path: string, body: NonNullable<RequestInit['body']>, init: RequestInit = {}): Promise<Response> =>
@@ -117,5 +116,89 @@ describe.skipIf(engine === null)('a service on a real engine', () => {
     expect(claims.incomplete).toBe(0)
     const refused = await sealgate(['connect', jobId, '--folder', owner, '--listen', '127.0.0.1:0'])
     expect(refused.exitCode).toBe(5)
+  })
+})
+
+describe.skipIf(engine === null)('a service that ends', () => {
+  let service: ServiceWorld
+  const open: Connection[] = []
+
+  beforeAll(async () => {
+    service = await ServiceWorld.start((engine as TestEngine).socketPath)
+  })
+  afterEach(async () => {
+    for (const connection of open.splice(0)) await connection.close()
+  })
+  afterAll(async () => {
+    await service?.close()
+    await engine?.stop()
+  })
+
+  async function started(...more: readonly string[]): Promise<{ jobId: string; connection: Connection }> {
+    const jobId = await service.run(...more)
+    const connection = await service.connect(jobId)
+    open.push(connection)
+    return { jobId, connection }
+  }
+
+  async function outcomeOfReceipt(jobId: string): Promise<{ kind: string; code: string | null; exitCode: number | null }> {
+    const receipt = await service.receipt(jobId)
+    const shown = await sealgateJson<{ claims: { outcome: { kind: string; code: string | null; exitCode: number | null } } }>([
+      ...['receipt', 'verify', receipt],
+      ...['--trust', service.world.path('owner', 'trust.json')],
+    ])
+    return shown.claims.outcome
+  }
+
+  it('by itself: its exit code is in the receipt, and the endpoint is closed', async () => {
+    const { jobId, connection } = await started()
+    await (await fetch(`${connection.url}/exit`)).text()
+    expect(await connection.ended).toBe(0)
+    expect(connection.stderr).toContain('the job has ended (succeeded)')
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ kind: 'succeeded', exitCode: 0 })
+  })
+
+  it('because nobody uses it any more', async () => {
+    const { jobId, connection } = await started('--idle', '2s', '--time', '5m')
+    expect(await connection.ended).toBe(0)
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ kind: 'idle', code: null, exitCode: null })
+  })
+
+  it('at its time limit', async () => {
+    const { jobId, connection } = await started('--time', '6s')
+    expect(await connection.ended).toBe(0)
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ kind: 'timeout', code: 'DEADLINE' })
+  })
+
+  it('cancelled in the middle of an answer: the answer is cut, and does not look whole', async () => {
+    const { jobId, connection } = await started()
+    const answer = await fetch(`${connection.url}/v1/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ stream: true, messages: [{ role: 'user', content: 'a' }] }),
+    })
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader()
+    await reader.read()
+    await sealgateJson(['job', 'cancel', jobId, '--folder', service.world.path('owner')])
+    await expect(reader.read()).rejects.toThrow()
+    expect(await connection.ended).toBe(0)
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ kind: 'cancelled' })
+  })
+
+  it('with its agent, killed: the endpoint says so, and the job is lost', async () => {
+    const { jobId, connection } = await started()
+    await service.host.stop('SIGKILL')
+    const response = await fetch(`${connection.url}/data`).catch(() => null)
+    expect(response?.status ?? 502).toBe(502)
+    await service.host.start()
+    expect(await connection.ended).toBe(0)
+    expect(connection.stderr).toContain('the job has ended (lost)')
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ kind: 'lost', code: 'JOB_LOST' })
+  })
+
+  it.skipIf(engine?.kill === null)('with the container engine, killed', async () => {
+    const { jobId, connection } = await started()
+    await engine?.kill?.()
+    expect(await connection.ended).toBe(0)
+    expect(await outcomeOfReceipt(jobId)).toMatchObject({ code: 'ENGINE_UNAVAILABLE' })
   })
 })

@@ -2,7 +2,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
 import { MAX_CLIENT_CONNECTIONS, MAX_HEADER_SIZE, readSmall, SERVICE_ALPN, spkiDigest } from '../../rpc/service/index.ts'
-import { AttestError } from '../../verify/errors.ts'
+import { AttestError, type ErrorCode } from '../../verify/errors.ts'
 
 /** The TLS key by which the enclave knows a client; PEM. */
 export interface ClientKey {
@@ -47,7 +47,7 @@ export class ServiceChannel {
 
   /**
    * A connection whose other end has proven to hold the bound key. Not a byte of a request was sent.
-   * @throws AttestError `TLS_REJECTED` for any other key, or the errors of the stream.
+   * @throws AttestError `TLS_REJECTED` for any other key, `GATEWAY_UNREACHABLE`, or the errors of the stream.
    */
   async connect(): Promise<TLSSocket> {
     const stream = await this.#open(this.#closing.signal)
@@ -81,7 +81,7 @@ export class ServiceChannel {
       const fail = (cause?: Error): void => {
         clearTimeout(late)
         socket.destroy()
-        reject(new AttestError('TLS_REJECTED', 'the other end of the relay did not complete TLS', { at: 'service', cause }))
+        reject(new AttestError('GATEWAY_UNREACHABLE', 'the other end of the relay did not complete TLS', { at: 'service', cause }))
       }
       socket.once('error', fail)
       socket.once('close', () => fail())
@@ -143,6 +143,20 @@ export class ServiceChannel {
     this.agent.destroy()
     for (const socket of this.#sockets) socket.destroy()
   }
+}
+
+/** Failures that say that the enclave could not be asked, and nothing about what it is. */
+const UNREACHED: ReadonlySet<ErrorCode> = new Set([
+  'GATEWAY_UNREACHABLE',
+  'JOB_CONFLICT',
+  'NOT_FOUND',
+  'LIMIT_EXCEEDED',
+  'DEADLINE',
+  'CANCELLED',
+])
+
+export function isUnreached(error: unknown): boolean {
+  return error instanceof AttestError && UNREACHED.has(error.code)
 }
 
 function unanswered(cause?: unknown): AttestError {

@@ -5,7 +5,7 @@ import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { RemoteEvidence } from '../client.ts'
 import type { TrustedEnclave } from '../job/check-evidence.ts'
-import { type ClientKey, type OpenStream, ServiceChannel } from './channel.ts'
+import { type ClientKey, isUnreached, type OpenStream, ServiceChannel } from './channel.ts'
 import { type LocalServer, requireLoopback, serveLocally } from './local-server.ts'
 import type { KnownService } from './service-file.ts'
 import { SessionCheck } from './session-check.ts'
@@ -87,7 +87,7 @@ export async function connectService(request: ConnectRequest): Promise<ConnectEn
     const asked = await check.update().then(
       () => true,
       (error: unknown) => {
-        if (error instanceof AttestError && error.code !== 'GATEWAY_UNREACHABLE') throw error
+        if (!isUnreached(error)) throw error
         return false
       },
     )
@@ -119,8 +119,7 @@ async function keepRenewing(
         onEvent?.({ kind: 'renewed', enclave: await renew() })
         break
       } catch (error) {
-        const unreached = error instanceof AttestError && error.code === 'GATEWAY_UNREACHABLE'
-        if (!unreached || attempt >= RENEW_ATTEMPTS) throw error
+        if (!isUnreached(error) || attempt >= RENEW_ATTEMPTS) throw error
         await pause(Math.min(RENEW_PAUSE_MS, renewMs), until)
       }
     }
@@ -134,7 +133,7 @@ async function keepComparing(check: SessionCheck, until: AbortSignal, onEvent: C
       await check.update()
     } catch (error) {
       // Whether the enclave can be reached is for the renewal to judge.
-      if (!(error instanceof AttestError) || error.code !== 'GATEWAY_UNREACHABLE') throw error
+      if (!isUnreached(error)) throw error
       continue
     }
     const file = check.file()
