@@ -15,6 +15,8 @@ const PROGRAM = fileURLToPath(new URL('../../../bin/sealgate.js', import.meta.ur
 const SERVER = fileURLToPath(new URL('../service-server.mjs', import.meta.url))
 const ROUNDS = 7
 const MIB = 1024 ** 2
+/** What they say on stderr is shown. */
+const SPOKEN = { stdio: ['ignore', 'pipe', 'inherit'] }
 
 /** Median of the time that a small request takes through the service beyond what it takes bare, against 3 ms. */
 export function latency() {
@@ -97,9 +99,13 @@ function withService(work) {
       '--grant',
       grant,
     ]
-    const run = spawn(process.execPath, [PROGRAM, 'run', ...args, '--memory', '512M', '--folder', folders.owner, '--json'])
+    const run = spawn(process.execPath, [PROGRAM, 'run', ...args, '--memory', '512M', '--folder', folders.owner, '--json'], SPOKEN)
     const { jobId } = JSON.parse(await firstDocument(run))
-    const connect = spawn(process.execPath, [PROGRAM, 'connect', jobId, '--listen', '127.0.0.1:0', '--folder', folders.owner, '--json'])
+    const connect = spawn(
+      process.execPath,
+      [PROGRAM, 'connect', jobId, '--listen', '127.0.0.1:0', '--folder', folders.owner, '--json'],
+      SPOKEN,
+    )
     const bare = spawn(process.execPath, [SERVER], { env: { PORT: '0' }, stdio: ['ignore', 'pipe', 'inherit'] })
     try {
       const { url } = JSON.parse(await firstDocument(connect))
@@ -119,7 +125,9 @@ async function firstDocument(child) {
   let text = ''
   for await (const chunk of child.stdout) {
     text += chunk
-    if (text.trimEnd().endsWith('}')) return text
+    if (!text.trimEnd().endsWith('}')) continue
+    if (text.includes('"error"')) throw new Error(text)
+    return text
   }
   throw new Error('the process ended before it said anything')
 }
