@@ -119,9 +119,7 @@ describe('a client of a service', () => {
     const honest = await service()
     const { evidence } = await other()
     const known = rule === 'binding.job' ? honest.known : (await service({ tls: null })).known
-    expect(await failure({ ...honest, known, open: honest.open } as TestService, { evidence: () => Promise.resolve(evidence) })).toContain(
-      rule,
-    )
+    expect(await failure(honest, { service: known, evidence: () => Promise.resolve(evidence) })).toContain(rule)
   })
 
   it('refuses evidence that binds the key of somebody else, which the other end cannot use', async () => {
