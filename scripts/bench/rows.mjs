@@ -167,4 +167,25 @@ export const rows = [
     against: 'a bare run of the same workload',
     load: async () => (await import('./rows/job.mjs')).overhead,
   },
+  {
+    id: 'service.latency',
+    unit: 'ms',
+    better: 'lower',
+    against: 'a limit of 3 ms added to the median',
+    load: async () => (await import('./rows/service.mjs')).latency,
+  },
+  {
+    id: 'service.throughput',
+    unit: 'requests/s',
+    better: 'higher',
+    against: 'the same server as a bare process on loopback',
+    load: async () => (await import('./rows/service.mjs')).throughput,
+  },
+  {
+    id: 'service.bulk',
+    unit: 'MB/s',
+    better: 'higher',
+    against: 'the same server as a bare process on loopback',
+    load: async () => (await import('./rows/service.mjs')).bulk,
+  },
 ]

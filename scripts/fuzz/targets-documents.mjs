@@ -44,6 +44,8 @@ export const documentTargets = [
   document('key-proof', 'verify/documents/key-proof.js', 'KeyProof', payload('037-key-proof')),
   document('leaf', 'verify/documents/leaf.js', 'Leaf', () => goldens('leaf.golden.json')),
   document('statement', 'verify/documents/statement.js', 'Statement', payload('026-statement')),
+  document('session', 'verify/documents/session.js', 'SessionRecord', payload('027c-session')),
+  document('session-file', 'verify/documents/session.js', 'SessionFile', () => goldens('session.golden.json')),
   document('trust-file', 'verify/documents/trust.js', 'TrustFile', () => goldens('trust.golden.json')),
   document('kem-key-file', 'seal/kem-key-file.js', 'KemKey', kemKey),
   document('evidence-bundle', 'verify/documents/evidence-bundle.js', 'EvidenceBundle', () => goldens('bundle.golden.json')),

@@ -13,7 +13,7 @@ export function jobLines(job: JobView): readonly string[] {
 export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pick<Output, 'paint'>): readonly string[] {
   const { predicate } = statement
   const { outcome, isolation, usage, releases, ear } = predicate
-  const words = outcome.kind === 'succeeded' ? paint.good('succeeded') : paint.bad(outcome.kind)
+  const words = outcome.kind === 'succeeded' || outcome.kind === 'idle' ? paint.good(outcome.kind) : paint.bad(outcome.kind)
   const code = outcome.code === null ? '' : ` (${outcome.code})`
   return [
     `  outcome      ${words}${code}${outcome.reason === '' ? '' : `: ${outcome.reason}`}`,
@@ -34,6 +34,6 @@ export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pic
 /** Exit code of a job that ended: that of its error code; 0 for success. */
 export function exitCodeOfOutcome({ statement }: CheckedReceipt): number {
   const { kind, code } = statement.predicate.outcome
-  if (kind === 'succeeded') return EXIT_OK
+  if (kind === 'succeeded' || kind === 'idle') return EXIT_OK
   return ERROR_CODES[code ?? 'JOB_FAILED'].exit
 }

@@ -5,6 +5,7 @@ import { register as registerBroker } from './commands/broker.ts'
 import { register as registerCa } from './commands/ca.ts'
 import { register as registerCollateral } from './commands/collateral.ts'
 import { register as registerCompletion } from './commands/completion.ts'
+import { register as registerConnect } from './commands/connect.ts'
 import { register as registerDataset } from './commands/dataset.ts'
 import { register as registerDemo } from './commands/demo.ts'
 import { register as registerGateway } from './commands/gateway.ts'
@@ -41,6 +42,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerGrant,
   registerRun,
   registerRelease,
+  registerConnect,
   registerJob,
   registerReceipt,
   registerLog,

@@ -1,8 +1,16 @@
 import { readBytes } from '../client/files.ts'
 import { MAX_RECEIPT_FILE_SIZE } from '../verify/documents/receipt-file.ts'
+import { MAX_SESSION_FILE_SIZE } from '../verify/documents/session.ts'
 import { parseTrustFile } from '../verify/documents/trust.ts'
 import { AttestError, ERROR_CODES } from '../verify/errors.ts'
-import { type EventSummary, type ReceiptSummary, type ReceiptVerdict, verifyReceiptFile } from '../verify/receipt/index.ts'
+import {
+  type EventSummary,
+  type ReceiptSummary,
+  type ReceiptVerdict,
+  type SessionVerdict,
+  verifyReceiptFile,
+  verifySessionFile,
+} from '../verify/receipt/index.ts'
 import { exitCodeOf } from '../verify/verdict.ts'
 import { eventLines, mlDsaLine } from './event-lines.ts'
 import { EXIT_OK } from './exit-codes.ts'
@@ -14,18 +22,51 @@ const MAX_TRUST_SIZE = 1024 * 1024
 export async function verifyReceipt(output: Output, path: string, trustPath: string | null): Promise<number> {
   const verdict = await verdictOf(path, trustPath)
   const { paint } = output
-  const failed = verdict.checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true)
-  const document = verdict.decision === 'accept' ? verdict : { ...verdict, parsed: verdict.parsed }
   if (verdict.decision === 'accept') {
     const { claims } = verdict
-    output.answer(document, [
+    output.answer(verdict, [
       paint.good(`accepted: ${verdict.checks.length} checks passed, with no network.`),
       ...summaryLines(claims, output),
       ...verdict.notChecked.map((n) => paint.dim(`  not checked  ${n}`)),
     ])
     return EXIT_OK
   }
-  output.answer(document, [
+  return rejected(output, verdict)
+}
+
+/** As {@link verifyReceipt}, for the record of a session against the receipt of its service. */
+export async function verifySession(
+  output: Output,
+  {
+    receipt,
+    session,
+    trust,
+    partial,
+  }: { readonly receipt: string; readonly session: string; readonly trust?: string; readonly partial: boolean },
+): Promise<number> {
+  const means = { trust: trust === undefined ? null : parseTrustFile(await readBytes(trust, MAX_TRUST_SIZE)), partial }
+  const verdict = await verifySessionFile(
+    await readBytes(session, MAX_SESSION_FILE_SIZE),
+    await readBytes(receipt, MAX_RECEIPT_FILE_SIZE),
+    means,
+  )
+  if (verdict.decision !== 'accept') return rejected(output, verdict)
+  const { claims: c } = verdict
+  output.answer(verdict, [
+    output.paint.good(`accepted: ${verdict.checks.length} checks passed, with no network.`),
+    `  job          ${c.jobId}`,
+    `  session      ${c.session} of client ${c.client}`,
+    `  exchanges    ${c.exchanges}, ${c.incomplete} of them cut off${c.first === 0 ? '' : `; ${c.first} before them are not in the file`}`,
+    ...(c.simulated ? [output.paint.warn('  evidence     SIMULATED: no hardware protected anything')] : []),
+    ...verdict.notChecked.map((n) => output.paint.dim(`  not checked  ${n}`)),
+  ])
+  return EXIT_OK
+}
+
+function rejected(output: Output, verdict: Extract<SessionVerdict | ReceiptVerdict, { readonly decision: 'reject' }>): number {
+  const { paint } = output
+  const failed = verdict.checks.filter((c) => c.outcome !== 'pass' && c.allowed !== true)
+  output.answer({ ...verdict, parsed: verdict.parsed }, [
     paint.bad(`rejected: ${verdict.error === null ? `${failed.length} checks failed` : `${verdict.error.code}: ${verdict.error.message}`}`),
     ...failed.map((c) => `  ${c.rule} ${c.outcome}: want ${c.want}, got ${c.got}`),
     ...(verdict.error === null ? [] : [`fix: ${ERROR_CODES[verdict.error.code].fix}`]),

@@ -1,4 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import type { MethodDefinition } from '@grpc/grpc-js'
 import {
   bundleFromWire,
@@ -23,6 +24,7 @@ import {
   verdictFromWire,
   type WireVerdict,
 } from '../rpc/index.ts'
+import { dialRelay, servicePath } from '../rpc/service/index.ts'
 import { issueFlattenedJws, type SigningPrivateKey } from '../seal/index.ts'
 import { fromBase64Url, toBase64Url } from '../verify/bytes/bytes.ts'
 import type { EvidenceBundle } from '../verify/documents/evidence-bundle.ts'
@@ -335,6 +337,11 @@ export class Client {
   async joinJob(jobId: string, nonces: ReadonlyMap<string, Uint8Array>, options: CallOptions = {}): Promise<JobView> {
     const grants = [...nonces].map(([grantId, nonce]) => ({ grantId, nonce }))
     return jobFromWire((await this.#call(ReleaseService.joinJob, { jobId, grants }, options)).job)
+  }
+
+  /** One end of a relay to the enclave of a service: a stream that nobody needs to trust. */
+  openService(jobId: string, signal: AbortSignal): Promise<Duplex> {
+    return dialRelay(this.#endpoint(), servicePath(jobId), signal)
   }
 
   // Receipts

@@ -21,6 +21,7 @@ export const FILES = {
   logMemory: 'log-memory.json',
   releases: 'releases',
   receipts: 'receipts',
+  services: 'services',
 } as const
 
 /** Largest file of a folder that is read whole, in bytes. */

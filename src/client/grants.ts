@@ -29,6 +29,8 @@ export type GrantTerms = Pick<Grant, 'datasets' | 'images' | 'argv' | 'env' | 'p
   readonly submitters: readonly string[]
   /** Digests of HPKE keys; the owner's own recipient key where empty. */
   readonly recipients: readonly string[]
+  /** Digests of the TLS keys that may speak with a service; none: no service. */
+  readonly clients?: readonly string[]
   /** From now. */
   readonly validForSeconds: number
 }
@@ -60,6 +62,7 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
       env: terms.env,
       submitters: sorted(terms.submitters.length > 0 ? terms.submitters : [owner.submitThumbprint]),
       recipients: sorted(terms.recipients.length > 0 ? terms.recipients : [owner.recipientDigest]),
+      clients: sorted(terms.clients ?? []),
       purposes: sorted(terms.purposes),
       policy: await digestOf(policy),
       uses: terms.uses,

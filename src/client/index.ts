@@ -56,3 +56,6 @@ export { type ReleaseDecision, type ReleaseLoopOptions, watchReleases } from './
 export type { ReleaseEvent, ReleaserMeans } from './release/release-shares.ts'
 export { Slots } from './release/slots.ts'
 export { ownerKeys, type ReleaserKeys } from './releaser-keys.ts'
+export { type ConnectEnd, type ConnectEvent, type ConnectRequest, connectService } from './service/connect-service.ts'
+export { type KnownService, MAX_SERVICE_FILE_SIZE, parseServiceFile } from './service/service-file.ts'
+export { type StartedService, startService } from './service/start-service.ts'

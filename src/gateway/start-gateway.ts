@@ -33,6 +33,7 @@ import { HostRegistry } from './hosts/registry.ts'
 import { Endings, Jobs } from './jobs/index.ts'
 import { checkpointSigner, type PublicListener, type PublicLog, servePublicLog, TransparencyLog } from './log/index.ts'
 import { Parties } from './parties/parties.ts'
+import { Relay } from './relay/relay.ts'
 import { createGrpcServer, type Listener, listen } from './server/listener.ts'
 import { addService, Calls } from './server/methods.ts'
 import { attestationService } from './services/attestation.ts'
@@ -144,12 +145,13 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   await jobs.resume()
   const bytes = byteHandler({ uploads, folder: store.blobs, readable: (caller, blobId) => access.readable(caller, blobId), logger })
   const { connections, connectionsPerIdentity } = limits
+  const { upgrade } = new Relay({ db, hosts: registry, clock, logger })
   let listener: Listener
   let publicLog: PublicListener | null = null
   try {
     const shown: PublicLog = { checkpoint: () => witnessed.newest(), tile: (tile) => log.tile(tile) }
     publicLog = await openPublicLog(shown, config, keys, logger)
-    listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger })
+    listener = await listen(grpc, bytes, { identity: keys.tls, address, connections, connectionsPerIdentity, logger, upgrade })
   } catch (error) {
     await publicLog?.close()
     await witnessing.close()

@@ -144,7 +144,7 @@ async function answerOf(req: ClientRequest): Promise<IncomingMessage> {
   throw await refusalOf(response)
 }
 
-async function refusalOf(response: IncomingMessage): Promise<AttestError> {
+export async function refusalOf(response: IncomingMessage): Promise<AttestError> {
   const parts: Uint8Array[] = []
   let size = 0
   for await (const chunk of response as AsyncIterable<Uint8Array>) {

@@ -85,8 +85,13 @@ export async function verifyBundle(bundle: EvidenceBundle, options: BundleOption
   }
 }
 
+/** Keys of a host or a broker serve many jobs. */
+function hasJob(role: BindingRole): boolean {
+  return role === 'job' || role === 'session'
+}
+
 function notAsked({ nonce, job, role }: BundleOptions): readonly string[] {
-  return [...(nonce === undefined ? ['nonce'] : []), ...(job === undefined && role === 'job' ? ['job'] : []), 'measurement']
+  return [...(nonce === undefined ? ['nonce'] : []), ...(job === undefined && hasJob(role) ? ['job'] : []), 'measurement']
 }
 
 async function verifyParsed(
@@ -163,7 +168,12 @@ async function bindingChecks(bundle: EvidenceBundle, binding: Binding, { role, n
   const config = toBase64Url(await crypto.digest('SHA-256', bundle.config))
   return [
     check('binding.role', binding.role === role, role, binding.role),
-    check('binding.job-role', (binding.job !== null) === (binding.role === 'job'), 'a job in the role job alone', binding.job ?? 'none'),
+    check(
+      'binding.job-role',
+      (binding.job !== null) === hasJob(binding.role),
+      'a job in the roles job and session alone',
+      binding.job ?? 'none',
+    ),
     ...(job === undefined ? [] : [check('binding.job', binding.job === job, job, binding.job ?? 'none')]),
     ...(nonce === undefined ? [] : [nonceCheck(nonce, binding)]),
     check('binding.config', binding.config === config, binding.config, config),

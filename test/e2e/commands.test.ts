@@ -125,14 +125,14 @@ describe('evidence', () => {
       '--nonce',
       nonce,
       '--role',
-      'session',
+      'broker',
     )
     expect(exitCode).toBe(0)
     expect(stderr).toContain('SIMULATED')
     writeFileSync(file('printed.json'), stdout)
     const root = world.path('host/simulated-root.pem')
     const accepted = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', nonce, '--json')
-    expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true, binding: { role: 'session' } } })
+    expect(JSON.parse(accepted.stdout)).toMatchObject({ decision: 'accept', claims: { simulated: true, binding: { role: 'broker' } } })
     const stale = await ask('verify', 'printed.json', '--trust-anchor', root, '--nonce', '5b'.repeat(32), '--json')
     expect([stale.exitCode, JSON.parse(stale.stdout)]).toMatchObject([5, { decision: 'reject' }])
   })

@@ -1,5 +1,6 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { dockerArchive } from '../../enclave-images/docker-archive.mjs'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 
@@ -31,4 +32,30 @@ export async function writeBusybox(
     config,
   })
   return writeRecipe(images, name, { runner: 'docker', digest }, archive)
+}
+
+/** This Node with a program of one file, /server.mjs, in a container image. */
+export async function writeNodeImage(images: string, program: string, name = 'node-server'): Promise<ImageRef> {
+  const node = await realpath(process.execPath)
+  const listed = execFileSync('ldd', [node], { encoding: 'utf8' })
+  const libraries = [...listed.matchAll(/(?:=> )?(\/\S+) \(/g)].map(([, path]) => path ?? '')
+  const files = await Promise.all(
+    [node, ...libraries].map(async (path) => ({ name: path.slice(1), mode: 0o755, content: await readFile(path) })),
+  )
+  const folders = new Set(files.flatMap((f) => parentsOf(f.name)))
+  const { digest, archive } = await dockerArchive({
+    files: [
+      ...[...folders].sort().map((folder) => ({ name: `${folder}/`, type: 'directory' as const, mode: 0o755 })),
+      ...files,
+      { name: 'server.mjs', mode: 0o644, content: Buffer.from(program) },
+    ],
+    entrypoint: [node, '/server.mjs'],
+    config: {},
+  })
+  return writeRecipe(images, name, { runner: 'docker', digest }, archive)
+}
+
+function parentsOf(path: string): readonly string[] {
+  const parent = dirname(path)
+  return parent === '.' ? [] : [...parentsOf(parent), parent]
 }

@@ -314,6 +314,7 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
             reason: 'for a reason',
           },
           outputs: [],
+          sessions: null,
           usage: null,
           timing: plan.ending === 'refusal-released' ? { notBefore: times.release, notAfter: times.release + 39 } : null,
           keysDestroyed: [],
@@ -370,10 +371,11 @@ export async function buildReceipt(changes: Partial<Plan> = {}): Promise<BuiltRe
   return { bytes: encodeReceiptFile(file), file, documents }
 }
 
-const EXECUTED: Pick<Predicate, 'isolation' | 'outcome' | 'outputs' | 'usage' | 'keysDestroyed'> = {
+const EXECUTED: Pick<Predicate, 'isolation' | 'outcome' | 'outputs' | 'sessions' | 'usage' | 'keysDestroyed'> = {
   isolation: { runner: 'wasm', profile: 'sealgate-wasm-v1', profileDigest: toBase64Url(testBytes('profile', 32)), grade: 'wasm-process' },
   outcome: { kind: 'succeeded', exitCode: 0, code: null, reason: 'exited with 0' },
   outputs: [{ commitment: toBase64Url(testBytes('output', 32)) }],
+  sessions: null,
   usage: { source: 'guest-reported', wallMs: 1200, cpuMs: 1100, memoryPeakBytes: 33_554_432, bytesIn: 1000, bytesOut: 200 },
   keysDestroyed: ['kem', 'data'],
 }

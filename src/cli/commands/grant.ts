@@ -24,6 +24,7 @@ interface CreateOptions extends FolderOptions {
   readonly submitter: readonly string[]
   readonly recipient: readonly string[]
   readonly broker?: string
+  readonly client: readonly string[]
   readonly jurisdiction: readonly string[]
   readonly agreement?: string
 }
@@ -54,6 +55,12 @@ export function register(program: Command): void {
     .option(
       '--broker <broker>',
       'key broker that releases under the grant, by its broker.json or its thumbprint (default: your own client does)',
+    )
+    .option(
+      '--client <digest>',
+      'TLS key that may speak with a service on the data, or self (default: no service); may be repeated',
+      collect,
+      [],
     )
     .option('--jurisdiction <code>', 'where it may be processed: jobs must then name one with `run --region`; may be repeated', collect, [])
     .option('--agreement <text>', 'name of the agreement')
@@ -125,6 +132,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     env: null,
     submitters: options.submitter,
     recipients: options.recipient,
+    clients: await clientDigests(options.folder, options.client),
     purposes: options.purpose,
     uses: options.uses,
     release: await releaseOf(options),
@@ -150,6 +158,13 @@ async function releaseOf({ broker }: CreateOptions): Promise<GrantRelease> {
   const { brokeredBy } = await import('../../verify/documents/grant.ts')
   if (/^[A-Za-z0-9_-]{43}$/.test(broker)) return brokeredBy(broker)
   return brokeredBy((await parseBrokerFile(await readBytes(broker, MAX_BROKER_FILE))).thumbprint)
+}
+
+/** `self`: the TLS key of the folder. */
+export async function clientDigests(folder: string, names: readonly string[]): Promise<readonly string[]> {
+  const { loadIdentity } = await import('../../client/index.ts')
+  const { tlsKeyDigest } = await import('../tls-key.ts')
+  return Promise.all(names.map(async (name) => (name === 'self' ? tlsKeyDigest((await loadIdentity(folder)).tls.cert) : name)))
 }
 
 export function parseArgv(json: string): readonly string[] {

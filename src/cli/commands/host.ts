@@ -24,7 +24,7 @@ interface StartOptions extends AttesterChoice {
 interface EvidenceOptions extends AttesterChoice {
   readonly out?: string
   readonly nonce?: string
-  readonly role: 'host' | 'session' | 'broker'
+  readonly role: 'host' | 'broker'
 }
 
 export function register(program: Command): void {
@@ -55,7 +55,7 @@ export function register(program: Command): void {
     .argument('[folder]', 'host folder: its simulated TEE serves where the machine has none')
     .option('--out <file>', 'write the bundle there instead of printing it')
     .option('--nonce <hex>', 'nonce of 32 bytes (default: random)')
-    .addOption(new Option('--role <role>', 'what the keys are for').choices(['host', 'session', 'broker']).default('host'))
+    .addOption(new Option('--role <role>', 'what the keys are for').choices(['host', 'broker']).default('host'))
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate host evidence > evidence.json', 'sealgate host evidence host1 --out evidence.json'))
     .action(action<EvidenceOptions, [string | undefined]>(evidence))

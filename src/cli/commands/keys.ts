@@ -93,9 +93,11 @@ async function brokerNames(folder: string): Promise<Record<string, string>> {
 }
 
 async function ownerNames(folder: string): Promise<Record<string, string>> {
-  const { loadOwner } = await import('../../client/index.ts')
+  const { exists, FILES, loadIdentity, loadOwner } = await import('../../client/index.ts')
+  const { tlsKeyDigest } = await import('../tls-key.ts')
   const { grantThumbprint, submitThumbprint, recipientDigest, recipient } = await loadOwner(folder)
-  return { owner: grantThumbprint, submitter: submitThumbprint, recipient: recipientDigest, suite: recipient.publicKey.suite }
+  const client = (await exists(`${folder}/${FILES.identity}`)) ? tlsKeyDigest((await loadIdentity(folder)).tls.cert) : 'none'
+  return { owner: grantThumbprint, submitter: submitThumbprint, recipient: recipientDigest, suite: recipient.publicKey.suite, client }
 }
 
 async function gatewayNames(folder: string): Promise<Record<string, string>> {

@@ -22,9 +22,11 @@ export function register(program: Command): void {
     .description('verify a receipt file with no network; without --trust its signers are unknown, which rejects (exit 5)')
     .argument('<file>', 'receipt file (*.sealgate-receipt.json)')
     .option('--trust <file>', 'trust file: whose logs, gateways and owners count')
+    .option('--session <file>', 'also verify the record of a session with this service (*.sealgate-session.json)')
+    .option('--partial', 'accept a record that ends before its session did', false)
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate receipt verify job.sealgate-receipt.json --trust trust.json'))
-    .action(action<{ readonly trust?: string }, [string]>(verify))
+    .action(action<VerifyOptions, [string]>(verify))
   receipt
     .command('show')
     .description('show what a receipt file says, without judging it')
@@ -51,10 +53,17 @@ export function register(program: Command): void {
     .action(action<FetchOptions, [string]>(fetchReceipt))
 }
 
-async function verify({ output }: Context, options: { readonly trust?: string }, file: string): Promise<number> {
+interface VerifyOptions {
+  readonly trust?: string
+  readonly session?: string
+  readonly partial: boolean
+}
+
+async function verify({ output }: Context, options: VerifyOptions, file: string): Promise<number> {
   const { refuseNetwork } = await import('../refuse-network.ts')
-  const { verifyReceipt } = await import('../verify-receipt.ts')
+  const { verifyReceipt, verifySession } = await import('../verify-receipt.ts')
   refuseNetwork()
+  if (options.session !== undefined) return verifySession(output, { ...options, session: options.session, receipt: file })
   return verifyReceipt(output, file, options.trust ?? null)
 }
 

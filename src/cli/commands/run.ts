@@ -1,11 +1,17 @@
 import { type Command, Option } from 'commander'
+import type { JobRequest } from '../../client/index.ts'
 import type { Contract, ImageRef } from '../../verify/documents/contract.ts'
 import { ISOLATION_NAMES, type IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
+import { EXIT_OK } from '../exit-codes.ts'
 import { parseTerm } from '../legal-terms.ts'
-import { collect, collectPairs, folderOption, parseDuration, parseSize } from '../options.ts'
-import { parseArgv } from './grant.ts'
+import { collect, collectPairs, folderOption, parseCount, parseDuration, parseSize } from '../options.ts'
+import type { Output } from '../output.ts'
+import { clientDigests, parseArgv } from './grant.ts'
+
+const JOB_SECONDS = 60
+const SERVICE_SECONDS = 3600
 
 interface RunOptions {
   readonly folder: string
@@ -18,7 +24,11 @@ interface RunOptions {
   readonly grant: readonly string[]
   readonly argv?: string
   readonly env: readonly (readonly [string, string])[]
-  readonly time: number
+  readonly time?: number
+  readonly service: boolean
+  readonly port: number
+  readonly client: readonly string[]
+  readonly idle?: number
   readonly memory: number
   readonly output: number
   readonly gpus: number
@@ -49,13 +59,17 @@ export function register(program: Command): void {
     .option('--grant <id>', 'grant to use (default: of each owner one that fits); may be repeated', collect, [])
     .option('--argv <json>', 'arguments of the program: a JSON array of strings')
     .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
-    .option('--time <duration>', 'time limit', parseDuration, 60)
+    .option('--time <duration>', 'time limit (default: 60s, of a service 1h)', parseDuration)
     .option('--memory <size>', 'memory limit', parseSize, 256 * 1024 * 1024)
     .option('--output <size>', 'limit of what it may write', parseSize, 64 * 1024 * 1024)
     .option('--gpus <n>', 'attested GPUs that the job is given', parseGpuCount, 0)
     .option('--gpu-model <chip>', 'chip of these GPUs as NVIDIA certifies it, such as GH100')
     .option('--tee <tee>', 'kind of TEE, such as sev-snp or tdx (default: what the policies let pass); may be repeated', collect, [])
     .option('--region <code>', 'where the machine must stand by the word of its operator; grants with jurisdictions need one of them')
+    .option('--service', 'a workload that answers HTTP: returns when it runs; sealgate connect gives you an endpoint', false)
+    .option('--port <n>', 'port that the service listens on, inside', parseCount, 8000)
+    .option('--client <digest>', 'TLS key that may speak with the service, or self (default: self); may be repeated', collect, [])
+    .option('--idle <duration>', 'ends the service when no request came for so long', parseDuration)
     .option('--out <folder>', 'folder to make for the results (default: they stay sealed at the gateway)')
     .option('--receipt <file>', 'where to keep the receipt (default: JOB.sealgate-receipt.json)')
     .addOption(folderOption())
@@ -64,6 +78,7 @@ export function register(program: Command): void {
       'after',
       examples(
         'sealgate run --image tabular-inference --input data.csv=<dataset> --purpose https://w3id.org/dpv#AcademicResearch --out results --folder alice',
+        'sealgate run --service --port 8000 --image docker:sha256:<digest> --input data=<dataset> --purpose <iri> --time 8h --folder alice',
       ),
     )
     .action(action<RunOptions, []>(run))
@@ -79,7 +94,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
   }
   return withSession(options.folder, async ({ client, owner, trust, memory }) => {
     const image = await chooseImage(options, async () => (await client.listHosts({ signal })).flatMap((h) => (h.attested ? h.runners : [])))
-    const report = await runJob({
+    const request: JobRequest = {
       client,
       owner,
       trust,
@@ -89,7 +104,13 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       env: Object.fromEntries(options.env),
       inputs: options.input.map(([name, dataset]) => ({ name, dataset })),
       purpose: options.purpose,
-      limits: { timeMs: options.time * 1000, memoryBytes: options.memory, outputBytes: options.output, pids: 64, cpuMillis: 1000 },
+      limits: {
+        timeMs: (options.time ?? (options.service ? SERVICE_SECONDS : JOB_SECONDS)) * 1000,
+        memoryBytes: options.memory,
+        outputBytes: options.output,
+        pids: 64,
+        cpuMillis: 1000,
+      },
       machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee, region: options.region ?? null },
       isolation: options.isolation,
       exclusive: options.exclusive,
@@ -98,7 +119,9 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       signal,
       onEvent: (event) => showEvent(output, event),
       now: () => new Date(),
-    })
+    }
+    if (options.service) return serve(output, options, request)
+    const report = await runJob(request)
     const receiptPath = options.receipt ?? `${report.job.jobId}.sealgate-receipt.json`
     await writeNew(receiptPath, report.receipt.bytes, PUBLIC)
     const { outcome } = report.receipt.statement.predicate
@@ -121,6 +144,29 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
     )
     return exitCodeOfOutcome(report.receipt)
   })
+}
+
+async function serve(output: Output, options: RunOptions, request: JobRequest): Promise<number> {
+  const { FILES, makeFolder, PRIVATE, startService, writeNew } = await import('../../client/index.ts')
+  const { folder, port, idle } = options
+  const clients = await clientDigests(folder, options.client.length === 0 ? ['self'] : options.client)
+  const service = {
+    protocol: 'http' as const,
+    port,
+    clients: [...new Set(clients)].sort(),
+    idleMs: idle === undefined ? null : idle * 1000,
+  }
+  const { job, file } = await startService({ ...request, service })
+  const path = `${folder}/${FILES.services}/${job.jobId}.json`
+  await makeFolder(`${folder}/${FILES.services}`)
+  await writeNew(path, file, PRIVATE)
+  output.answer({ jobId: job.jobId, jobDigest: job.jobDigest, state: job.state, image: request.image, service, serviceFile: path }, [
+    `Service ${job.jobId} runs.`,
+    `  endpoint     sealgate connect ${job.jobId} --folder ${folder}`,
+    `  end it       sealgate job cancel ${job.jobId} --folder ${folder}`,
+    `  clients      ${path} is what they verify it by`,
+  ])
+  return EXIT_OK
 }
 
 function parseGpuCount(text: string): number {

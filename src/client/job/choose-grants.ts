@@ -12,6 +12,8 @@ export interface GrantNeed {
   readonly datasets: ReadonlyMap<string, string>
   readonly image: ImageRef
   readonly purpose: string
+  /** TLS keys that are to speak with a service; none for a batch job. */
+  readonly clients: readonly string[]
   /** Seconds since the epoch. */
   readonly now: number
 }
@@ -69,13 +71,19 @@ export async function findGrants(
   return chosen.sort(byDigest)
 }
 
-function fits(owner: Owner, { grant, revoked }: CheckedGrant, datasets: readonly string[], { image, purpose, now }: GrantNeed): boolean {
+function fits(
+  owner: Owner,
+  { grant, revoked }: CheckedGrant,
+  datasets: readonly string[],
+  { image, purpose, clients, now }: GrantNeed,
+): boolean {
   return (
     !revoked &&
     datasets.every((d) => grant.datasets.includes(d)) &&
     grant.images.some((i) => i.runner === image.runner && i.digest === image.digest) &&
     grant.submitters.includes(owner.submitThumbprint) &&
     grant.purposes.includes(purpose) &&
+    clients.every((c) => grant.clients.includes(c)) &&
     unixSeconds(grant.notBefore) <= now &&
     now < unixSeconds(grant.expires)
   )

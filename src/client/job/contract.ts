@@ -8,6 +8,7 @@ import {
   type ImageRef,
   type Limits,
   type ReleaseMode,
+  type ServiceTerms,
 } from '../../verify/documents/contract.ts'
 import { DEFAULT_ISOLATION, type IsolationName } from '../../verify/documents/isolation.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
@@ -49,6 +50,7 @@ export interface JobTerms {
   readonly release: readonly ReleaseMode[]
   /** Empty: the owner's own recipient key. */
   readonly recipients: readonly HpkePublicKey[]
+  readonly service: ServiceTerms | null
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -93,6 +95,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
       maxPricePerHour: null,
     },
     exclusive: terms.exclusive ?? 'host',
+    service: terms.service,
     release: terms.release,
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
   }

@@ -1,5 +1,5 @@
 import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
-import type { Contract, ImageRef, Limits } from '../../verify/documents/contract.ts'
+import type { Contract, ImageRef, Limits, ServiceTerms } from '../../verify/documents/contract.ts'
 import type { DatasetHeader } from '../../verify/documents/header.ts'
 import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { parsePolicy } from '../../verify/documents/policy.ts'
@@ -43,6 +43,8 @@ export interface JobRequest {
   readonly inputs: readonly { readonly name: string; readonly dataset: string }[]
   readonly purpose: string
   readonly limits?: Limits
+  /** Absent: a batch job. */
+  readonly service?: ServiceTerms
   /** Default {@link ANY_MACHINE}. */
   readonly machine?: MachineDemands
   /** Default: the runner's usual one. */
@@ -78,6 +80,27 @@ const CANCEL_TIMEOUT_MS = 5000
  * @throws AttestError naming what does not hold. A job that was not released by then is cancelled.
  */
 export async function runJob(request: JobRequest): Promise<JobReport> {
+  const { job: attested, contract, release } = await startJob(request)
+  try {
+    const job = isFinal(attested.state) ? attested : await waitFor(request, contract.contract.jobId, () => false)
+    return await finish(request, job, contract, release)
+  } catch (error) {
+    await giveUp(request.client, contract.contract.jobId)
+    throw error
+  }
+}
+
+/** A job of which every key that is released here is with its enclave, or that has ended before. */
+export interface StartedJob {
+  readonly job: JobView
+  readonly contract: SignedContract
+  readonly grants: readonly CheckedGrant[]
+  /** Null: nothing is released here, or the job has ended. */
+  readonly release: ReleasedShares | null
+}
+
+/** The first half of {@link runJob}: up to the release. */
+export async function startJob(request: JobRequest): Promise<StartedJob> {
   const { client, owner, trust, signal, onEvent } = request
   const nowSeconds = (): number => unixSeconds(request.now())
   const options = signal === undefined ? {} : { signal }
@@ -95,6 +118,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     datasets: new Map(datasets.map((d) => [d.digest, d.header.owner])),
     image: request.image,
     purpose: request.purpose,
+    clients: request.service?.clients ?? [],
     now: nowSeconds(),
   }
   const grants = named ?? (await findGrants(client, owner, trust.owners, need))
@@ -113,6 +137,7 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
       policies: grants.map((g) => g.grant.policy),
       release: [...new Set(grants.map((g) => releaserOf(g).mode))].sort(),
       recipients: [],
+      service: request.service ?? null,
     },
     nowSeconds(),
   )
@@ -127,12 +152,11 @@ export async function runJob(request: JobRequest): Promise<JobReport> {
     const nonces = grantIds.map((grant) => progress.nonces.get(grant) ?? new Uint8Array())
     const created = await client.createJob(contract.jws, grantIds, nonces, options)
     onEvent?.({ kind: 'created', job: created, contract, grants })
-    if (!isReleaser) return await finish(request, await waitFor(request, jobId, () => false), contract, null)
     const attested = await waitFor(request, jobId, (job) => job.state === 'attested')
+    if (!isReleaser) return { job: attested, contract, grants, release: null }
     const means = { ...request, keys, slots: new Slots(keys) }
     const release = isFinal(attested.state) ? null : await releaseShares(means, terms, progress, onEvent)
-    const job = release === null ? attested : await waitFor(request, jobId, () => false)
-    return await finish(request, job, contract, release)
+    return { job: attested, contract, grants, release }
   } catch (error) {
     await giveUp(client, jobId)
     throw error
@@ -172,7 +196,7 @@ function termsOf(signed: SignedContract, owner: Owner, grants: readonly CheckedG
 }
 
 /** The job when it first satisfies `until` or has ended. */
-async function waitFor({ client, signal, onEvent }: JobRequest, jobId: string, until: (job: JobView) => boolean): Promise<JobView> {
+export async function waitFor({ client, signal, onEvent }: JobRequest, jobId: string, until: (job: JobView) => boolean): Promise<JobView> {
   for await (const job of client.watchJob(jobId, signal === undefined ? {} : { signal })) {
     onEvent?.({ kind: 'state', job })
     if (until(job) || isFinal(job.state)) return job
@@ -200,6 +224,6 @@ async function finish(request: JobRequest, job: JobView, contract: SignedContrac
 }
 
 /** Best effort: the host should not wait for a release that will not come, nor work for nobody. */
-async function giveUp(client: Client, jobId: string): Promise<void> {
+export async function giveUp(client: Client, jobId: string): Promise<void> {
   await client.cancelJob(jobId, { timeoutMs: CANCEL_TIMEOUT_MS }).catch(() => undefined)
 }

@@ -1,5 +1,6 @@
-import { appraisePolicy, constraintChecks, leniencyOf, policiesAllow, provenOf } from '../../verify/appraise/index.ts'
+import { appraisePolicy, constraintChecks, leniencyOf, policiesAllow, provenOf, serviceKeyChecks } from '../../verify/appraise/index.ts'
 import { fromBase64Url } from '../../verify/bytes/bytes.ts'
+import type { Binding } from '../../verify/documents/binding.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import { evidenceDigest } from '../../verify/documents/evidence-bundle.ts'
 import { jobNonce } from '../../verify/documents/job-nonce.ts'
@@ -27,6 +28,7 @@ export interface EvidenceQuestion {
 
 /** An enclave to which a key may be sealed. */
 export interface TrustedEnclave {
+  readonly binding: Binding
   readonly kem: HpkePublicKey
   readonly kemDigest: string
   readonly bindingDigest: string
@@ -42,15 +44,27 @@ export interface TrustedEnclave {
  * @throws AttestError `EVIDENCE_REJECTED` naming each failed check, `POLICY_DENIED`.
  */
 export async function checkEvidence(question: EvidenceQuestion): Promise<TrustedEnclave> {
-  const { evidence, contract, jobDigest, ownerNonces, policies, trust, at } = question
-  const nonce = await jobNonce(jobDigest, ownerNonces, evidence.checkpoint)
+  const { evidence, jobDigest, ownerNonces } = question
+  return checkEvidenceOf('job', await jobNonce(jobDigest, ownerNonces, evidence.checkpoint), question)
+}
+
+/**
+ * As {@link checkEvidence}, for evidence of this role and nonce.
+ * @param role - `session` for evidence that a service has renewed.
+ */
+export async function checkEvidenceOf(
+  role: 'job' | 'session',
+  nonce: Uint8Array,
+  question: Omit<EvidenceQuestion, 'evidence' | 'ownerNonces'> & { readonly evidence: Pick<RemoteEvidence, 'bundle' | 'endorsements'> },
+): Promise<TrustedEnclave> {
+  const { evidence, contract, jobDigest, policies, trust, at } = question
   const verdict = await verifyBundle(evidence.bundle, {
     collateral: evidence.endorsements,
     trustAnchors: trust.simulatedRoots.map(fromBase64Url),
     at,
     nonce,
     job: jobDigest,
-    role: 'job',
+    role,
     ...leniencyOf(policies),
   })
   if (verdict.decision !== 'accept') throw rejected(verdict.checks, verdict.error?.message)
@@ -60,9 +74,11 @@ export async function checkEvidence(question: EvidenceQuestion): Promise<Trusted
   const demands = [
     ...policiesAllow({ contract, policies, kem: binding.kem, log: null }),
     ...constraintChecks(contract, provenOf(verdict.claims)),
+    ...serviceKeyChecks(contract, binding),
   ]
   if (!accepts(demands)) throw new AttestError('POLICY_DENIED', describeFailures(demands))
   return {
+    binding,
     kem: binding.kem,
     kemDigest: await hpkeKeyDigest(binding.kem),
     bindingDigest: await digestOf(evidence.bundle.binding),

@@ -29,7 +29,7 @@ export interface ReleasePlan {
   readonly share: Share
   /** Of all grants of the job. */
   readonly policies: readonly Policy[]
-  readonly enclave: TrustedEnclave
+  readonly enclave: Pick<TrustedEnclave, 'kem' | 'kemDigest' | 'bindingDigest' | 'evidenceDigest'>
   /** The checkpoint that went into the evidence's nonce. */
   readonly nonceCheckpoint: string
   readonly signal?: AbortSignal

@@ -1,3 +1,4 @@
+import { sessionListChecks } from '../../verify/appraise/index.ts'
 import { equal, toHex } from '../../verify/bytes/bytes.ts'
 import { type Predicate, parseStatement, RECEIPT_TYP, type StatedRelease, type Statement } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -46,6 +47,8 @@ export async function verifyOutcome(jws: Uint8Array, known: KnownJob): Promise<S
     if (!equal(encodeCanonical(want), encodeCanonical(got))) throw inconsistent(member, 'the statement is about something else')
   }
   checkIsolation(predicate, known.facts)
+  const sessions = sessionListChecks(known.facts.contract, predicate).find((c) => c.outcome !== 'pass')
+  if (sessions !== undefined) throw inconsistent('sessions', `want ${sessions.want}, got ${sessions.got}`)
   checkSubject(statement, known)
   return statement
 }

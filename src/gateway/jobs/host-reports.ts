@@ -1,6 +1,6 @@
 import type { sealgate } from '../../rpc/index.ts'
 import { bundleFromWire } from '../../rpc/index.ts'
-import { constraintChecks, leniencyOf, provenOf } from '../../verify/appraise/index.ts'
+import { constraintChecks, leniencyOf, provenOf, serviceKeyChecks } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { parseBinding } from '../../verify/documents/binding.ts'
 import { type EvidenceBundle, encodeEvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
@@ -30,6 +30,7 @@ const STATE_OF: Readonly<Record<OutcomeKind, JobState>> = {
   timeout: 'failed',
   'out-of-memory': 'failed',
   'output-too-large': 'failed',
+  idle: 'succeeded',
   cancelled: 'cancelled',
   refused: 'refused',
   lost: 'lost',
@@ -105,7 +106,7 @@ export class HostReports {
         nonce: await jobNonce(row.digest, nonces, row.checkpoint ?? ''),
         ...leniencyOf(documents),
         policies: documents,
-        also: (claims) => constraintChecks(contract, provenOf(claims)),
+        also: (claims) => [...constraintChecks(contract, provenOf(claims)), ...serviceKeyChecks(contract, claims.binding)],
       })
       const set = {
         evidence: bundle.bytes,

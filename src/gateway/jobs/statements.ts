@@ -56,6 +56,7 @@ export function encodeGatewayStatement(
       isolation: null,
       outcome: { kind: ending.kind, exitCode: null, code: ending.code, reason: plainText(ending.reason) },
       outputs: [],
+      sessions: null,
       usage: null,
       timing: null,
       legal: headers.map((h) => h.document.legal),

@@ -1,4 +1,5 @@
-import { createServer as createHttpServer, type RequestListener } from 'node:http'
+import { createServer as createHttpServer, type IncomingMessage, type RequestListener } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { Server, ServerCredentials } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
@@ -11,6 +12,8 @@ export interface ListenerOptions {
   readonly connections: number
   readonly connectionsPerIdentity: number
   readonly logger: Logger
+  /** Takes connections that ask for another protocol; without it there is none. */
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void
 }
 
 export interface Listener {
@@ -54,6 +57,7 @@ export async function listen(grpc: Server, http: RequestListener, options: Liste
     http,
   )
   httpServer.timeout = IDLE_MS
+  if (options.upgrade !== undefined) httpServer.on('upgrade', options.upgrade)
   const injector = grpc.createConnectionInjector(ServerCredentials.createInsecure())
   const connections = new Connections(options)
 

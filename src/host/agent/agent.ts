@@ -19,7 +19,7 @@ import { Deliveries } from './delivery.ts'
 import { Room } from './room.ts'
 import type { Connect, FromGateway, Session, ToGateway } from './session.ts'
 import { type AgentState, AgentStates } from './states.ts'
-import { jobIdFromWire, offerFromWire, releaseFromWire } from './wire.ts'
+import { connectionFromWire, jobIdFromWire, offerFromWire, releaseFromWire } from './wire.ts'
 
 export interface AgentMeans {
   readonly connect: Connect
@@ -47,6 +47,8 @@ export interface AgentMeans {
   readonly releaseWaitMs: number
   /** How long a stopping agent lets its jobs go on. */
   readonly drainMs: number
+  /** See {@link JobMeans}. */
+  readonly dialService: JobMeans['dialService']
 }
 
 /** How long a stopping agent waits for the gateway to take the last outcomes. They are kept in any case. */
@@ -201,6 +203,10 @@ export class Agent {
     if (message.keyRelease) {
       const { keyRelease } = message
       return this.#jobOf(jobIdFromWire(keyRelease.jobId))?.release(() => releaseFromWire(keyRelease))
+    }
+    if (message.serviceConnection) {
+      const { jobId, connectionId } = message.serviceConnection
+      return this.#jobOf(jobIdFromWire(jobId))?.connect(connectionFromWire(connectionId))
     }
     if (message.jobCancel) return this.#jobOf(jobIdFromWire(message.jobCancel.jobId))?.cancel('the gateway cancelled the job')
     if (message.outcomeAccepted) return this.#acknowledged(jobIdFromWire(message.outcomeAccepted.jobId))

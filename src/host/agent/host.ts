@@ -3,6 +3,7 @@ import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 import { GatewayChannel } from '../../rpc/index.ts'
+import { dialRelay, relayPath } from '../../rpc/service/index.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import { admitGpus } from '../attesters/nvml/admit.ts'
@@ -113,6 +114,7 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
       tls: tlsKeyDigest(identity.tls.cert),
       ...limits,
       drainMs: options.drainMs ?? DEFAULT_DRAIN_MS,
+      dialService: (connection, signal) => dialRelay(channel, relayPath(connection), signal),
     })
     const ended = agent.ended.finally(() => {
       channel.close()

@@ -15,6 +15,13 @@ export function jobIdFromWire(jobId: string | null | undefined): string {
   return jobId
 }
 
+/** It becomes part of a path. @throws AttestError `DOCUMENT_INVALID`. */
+export function connectionFromWire(connection: string | null | undefined): string {
+  if (connection == null || !JOB_ID.test(connection))
+    throw new AttestError('DOCUMENT_INVALID', 'not a connection id', { at: 'connectionId' })
+  return connection
+}
+
 export function offerFromWire(wire: sealgate.v1.IJobOffer): Offer {
   return {
     jobId: jobIdFromWire(wire.jobId),

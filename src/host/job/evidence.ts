@@ -17,7 +17,7 @@ export interface EvidenceSubject {
   readonly tls: string | null
   /** Canonical JSON of the agent's configuration. */
   readonly config: Uint8Array
-  /** Job digest; null unless role is job. */
+  /** Job digest in the roles job and session, else null. */
   readonly job: string | null
 }
 

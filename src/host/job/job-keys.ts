@@ -1,9 +1,9 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { generateKemKey, issueGeneralJws, type KemKey, publicOf, type SigningPrivateKey } from '../../seal/index.ts'
+import { generateKemKey, issueFlattenedJws, issueGeneralJws, type KemKey, publicOf, type SigningPrivateKey } from '../../seal/index.ts'
 import type { HpkePublicKey, HpkeSuiteName, SigningKey } from '../../verify/documents/keys.ts'
 import { AttestError } from '../../verify/errors.ts'
 
-/** Fresh keys of one job. They live in memory only; the KEM key opens one release, the signing key signs one receipt. */
+/** Fresh keys of one job. They live in memory only; the KEM key opens one release, the signing key signs one receipt, as its last word. */
 export class JobKeys {
   /** Monotonic, milliseconds. */
   readonly createdAtMs: number
@@ -45,6 +45,12 @@ export class JobKeys {
   destroyKem(): void {
     this.#kemKey?.privateKey.wipe()
     this.#kemKey = null
+  }
+
+  /** Signs what comes before the receipt. @throws AttestError `JOB_CONFLICT` after it. */
+  async sign(payload: Uint8Array, typ: string): Promise<Uint8Array> {
+    if (this.#signingKey === null) throw new AttestError('JOB_CONFLICT', 'the job key has signed its receipt')
+    return issueFlattenedJws(payload, typ, this.#signingKey)
   }
 
   /** Signs the receipt and forgets the key. @throws AttestError `JOB_CONFLICT` for a second receipt. */

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { BaseLogger } from 'pino'
 import type { EvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
@@ -5,9 +6,11 @@ import { RECEIPT_TYP } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
 import type { RunInput, Runner, RunOutcome } from '../runner/types.ts'
+import { JobService } from '../service/service.ts'
+import { createServiceKey, type ServiceKey } from '../service/tls-key.ts'
 import { type CheckedRelease, type OpenedKeys, openRelease, verifyRelease } from './admission.ts'
 import { type Clock, timeBounds } from './clock.ts'
-import { type CollectedEvidence, collectEvidence } from './evidence.ts'
+import { type CollectedEvidence, collectEvidence, type EvidenceSubject } from './evidence.ts'
 import { checkArchiveSizes, checkInputSizes, fetchHeaders, openInput, readManifest } from './inputs.ts'
 import { JobKeys } from './job-keys.ts'
 import { describeError } from './log-error.ts'
@@ -36,6 +39,8 @@ export interface JobMeans {
   readonly releaseWaitMs: number
   readonly onProgress: (phase: 'running' | 'sealing') => void
   readonly room: JobRoom
+  /** Opens the enclave's end of a client's connection with a service. */
+  readonly dialService: (connection: string, signal: AbortSignal) => Promise<Duplex>
 }
 
 /** What a job takes of its machine beyond what it was offered with. */
@@ -58,6 +63,8 @@ export class Job {
   readonly #means: JobMeans
   readonly #keys: JobKeys
   readonly #collected: CollectedEvidence
+  /** Null for a batch job. */
+  readonly #service: JobService | null
   readonly #abort = new AbortController()
   #deliverRelease: (read: () => KeyRelease) => void = () => {}
   #waiting = true
@@ -65,11 +72,12 @@ export class Job {
   /** Resolves when everything is over. Never rejects. */
   readonly ended: Promise<void>
 
-  private constructor(offer: CheckedOffer, means: JobMeans, keys: JobKeys, collected: CollectedEvidence) {
+  private constructor(offer: CheckedOffer, means: JobMeans, keys: JobKeys, collected: CollectedEvidence, service: JobService | null) {
     this.#offer = offer
     this.#means = means
     this.#keys = keys
     this.#collected = collected
+    this.#service = service
     this.#released = new Promise((resolve) => {
       this.#deliverRelease = resolve
     })
@@ -81,14 +89,17 @@ export class Job {
    * @throws AttestError for a job that cannot be begun; no trace of it is left.
    */
   static async begin(offer: CheckedOffer, means: JobMeans): Promise<Job> {
-    await means.runner.prepare(offer.contract.image)
+    const { service: terms } = offer.contract
+    await means.runner.prepare(offer.contract.image, terms !== null)
+    const tls = terms === null ? null : await createServiceKey()
     const keys = await JobKeys.create(offer.offer.kemSuite, means.clock.nowMs())
     try {
       const { nonce, job } = offer
-      const subject = { role: 'job' as const, nonce, kem: keys.kem, sig: keys.sig, tls: null, config: means.config, job }
+      const subject = { role: 'job' as const, nonce, kem: keys.kem, sig: keys.sig, tls: tls?.digest ?? null, config: means.config, job }
       const collected = await collectEvidence(means.attester, subject, means.devices)
       await means.outbox.begin(offer.contract.jobId)
-      return new Job(offer, means, keys, collected)
+      const service = terms === null || tls === null ? null : new JobService(terms, serviceMeans(means, subject, keys, tls))
+      return new Job(offer, means, keys, collected, service)
     } catch (error) {
       keys.destroy()
       throw error
@@ -120,6 +131,13 @@ export class Job {
   release(read: () => KeyRelease): void {
     this.#waiting = false
     this.#deliverRelease(read)
+  }
+
+  /** A client waits at the gateway. Whatever comes of it, the job goes on. */
+  connect(connection: string): void {
+    this.#service?.connect(connection).catch((error: unknown) => {
+      this.#means.logger.warn({ jobId: this.jobId, ...describeError(error) }, 'a client of the service could not be reached')
+    })
   }
 
   /** @param reason - For the receipt. */
@@ -160,10 +178,11 @@ export class Job {
       const kind = this.#abort.signal.aborted ? 'cancelled' : 'refused'
       this.#means.logger.warn({ jobId: this.jobId, ...describeError(error) }, `job ${kind}`)
       const reason = this.#abort.signal.aborted ? this.#abort.signal.reason : error
-      return ended({ type: 'refusal', outcome: outcomeOfError(kind, reason), isolation: null, usage: null, sealed: null })
+      return ended({ type: 'refusal', outcome: outcomeOfError(kind, reason), isolation: null, usage: null, sealed: null, sessions: null })
     } finally {
       for (const dek of opened.values()) dek.wipe()
       this.#keys.destroyKem()
+      await this.#service?.close()
     }
   }
 
@@ -225,7 +244,8 @@ export class Job {
       }
       checkArchiveSizes(contract, inputs)
       const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
-      return await runner.run({ jobId, image, isolation, argv, env, limits, inputs, gpus }, this.#abort.signal)
+      const batch = { jobId, image, isolation, argv, env, limits, inputs, gpus }
+      return await runner.run(this.#service === null ? batch : { ...batch, service: this.#service.run() }, this.#abort.signal)
     } finally {
       for (const dek of opened.values()) dek.wipe()
     }
@@ -245,7 +265,8 @@ export class Job {
   /** Seals what the run left, in success and failure alike, and erases it. */
   async #finish(outcome: RunOutcome): Promise<Omit<Ending, 'keysDestroyed'>> {
     const { kind, exitCode, code, reason, isolation, usage } = outcome
-    const ran = { type: 'execution' as const, isolation, usage }
+    const sessions = (await this.#service?.close()) ?? null
+    const ran = { type: 'execution' as const, isolation, usage, sessions }
     try {
       this.#means.onProgress('sealing')
       const sealed = await this.#seal(outcome)
@@ -283,5 +304,22 @@ export class Job {
 
   #elapsedMs(): number {
     return this.#means.clock.nowMs() - this.#keys.createdAtMs
+  }
+}
+
+/** Evidence that is renewed is the job's own but for role and nonce: same keys, same configuration, same job. */
+function serviceMeans(
+  means: JobMeans,
+  subject: EvidenceSubject,
+  keys: JobKeys,
+  key: ServiceKey,
+): ConstructorParameters<typeof JobService>[1] {
+  return {
+    job: subject.job ?? '',
+    key,
+    sign: (payload, typ) => keys.sign(payload, typ),
+    renew: async (nonce) => (await collectEvidence(means.attester, { ...subject, role: 'session', nonce }, means.devices)).bundle,
+    dial: means.dialService,
+    logger: means.logger,
   }
 }

@@ -37,6 +37,7 @@ export interface Ending {
   readonly isolation: Predicate['isolation']
   readonly usage: RunUsage | null
   readonly sealed: SealedOutputs | null
+  readonly sessions: Predicate['sessions']
   readonly keysDestroyed: Predicate['keysDestroyed']
 }
 
@@ -73,6 +74,7 @@ export function encodeJobStatement(subject: StatementSubject, ending: Ending): U
       isolation: ending.isolation,
       outcome: ending.outcome,
       outputs: (sealed?.commitments ?? []).map((commitment) => ({ commitment })),
+      sessions: ending.sessions,
       usage: ending.usage === null ? null : { source: 'guest-reported', ...ending.usage },
       timing: subject.timing === null ? null : { notBefore: subject.timing.lower, notAfter: subject.timing.upper },
       legal: (release?.headers ?? []).map((h) => h.document.legal),

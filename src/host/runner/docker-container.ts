@@ -6,8 +6,9 @@ import { CappedSink } from './captured.ts'
 import { type SampledUsage, UsageSampler } from './cgroup-usage.ts'
 import { discard } from './discard.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
+import { type ServedContainer, serveContainer } from './docker-service.ts'
 import type { Ended, Stop } from './outcome.ts'
-import type { CapturedStream, RunUsage } from './types.ts'
+import type { CapturedStream, RunService, RunUsage } from './types.ts'
 
 const WATCH_MS = 100
 const ENGINE_MS = 1000
@@ -18,6 +19,7 @@ export interface ContainerWatch {
   readonly timeMs: number
   readonly signal: AbortSignal
   readonly outputIsFull: () => Promise<boolean>
+  readonly service?: RunService
 }
 
 export interface ContainerRun {
@@ -95,19 +97,26 @@ async function waitFor(
 ): Promise<{ ended: Ended; used: SampledUsage }> {
   const guard = new Guard(container, watch)
   const sampler = new UsageSampler()
+  let served: ServedContainer | null = null
   try {
     const { Pid } = (await container.inspect()).State
     onStarted(Pid)
     void sampler.start(Pid, container.id)
+    if (watch.service !== undefined && Pid > 0) {
+      served = serveContainer(container, Pid, watch.service)
+      void served.failed.then((problem) => guard.giveUp(problem))
+    }
     const { StatusCode } = (await Promise.race([container.wait(), guard.gaveUp])) as { StatusCode: number }
     const used = sampler.stop()
     if (guard.stop !== null) return { ended: { stop: guard.stop, exitCode: null }, used }
+    if (guard.problem !== null) return { ended: { stop: null, exitCode: null, problem: guard.problem }, used }
     const { State } = await container.inspect()
     if (State.OOMKilled && StatusCode !== 0) return { ended: { stop: 'out-of-memory', exitCode: null }, used }
     // Full, and nobody knows what of it is missing.
     if (await watch.outputIsFull()) return { ended: { stop: 'output-too-large', exitCode: null }, used }
     return { ended: { stop: null, exitCode: StatusCode }, used }
   } finally {
+    served?.close()
     sampler.stop()
     guard.release()
   }
@@ -116,17 +125,23 @@ async function waitFor(
 /** Ends a running container for the first reason there is. */
 class Guard {
   stop: Stop | null = null
+  /** Why the run is worth nothing, where that is no stop. */
+  problem: string | null = null
   /** Rejects when the engine is gone, or does not end a container that it was told to end. */
   readonly gaveUp: Promise<never>
   readonly #container: Container
   readonly #timers: NodeJS.Timeout[]
   readonly #signal: AbortSignal
   readonly #onAbort = () => this.#end('cancelled')
+  readonly #idle: AbortSignal | undefined
+  readonly #onIdle = () => this.#end('idle')
   #reject: (reason: unknown) => void = () => {}
 
-  constructor(container: Container, { timeMs, signal, outputIsFull }: ContainerWatch) {
+  constructor(container: Container, { timeMs, signal, outputIsFull, service }: ContainerWatch) {
     this.#container = container
     this.#signal = signal
+    this.#idle = service?.idle
+    this.#idle?.addEventListener('abort', this.#onIdle, { once: true })
     this.gaveUp = new Promise((_, reject) => {
       this.#reject = reject
     })
@@ -144,6 +159,13 @@ class Guard {
   release(): void {
     for (const timer of this.#timers) clearTimeout(timer)
     this.#signal.removeEventListener('abort', this.#onAbort)
+    this.#idle?.removeEventListener('abort', this.#onIdle)
+  }
+
+  giveUp(problem: string): void {
+    if (this.stop !== null || this.problem !== null) return
+    this.problem = problem
+    this.#kill()
   }
 
   /** A call that waits for a container's end does not fail when the engine dies, so ask it something now and then. */
@@ -154,8 +176,12 @@ class Guard {
   }
 
   #end(stop: Stop): void {
-    if (this.stop !== null) return
+    if (this.stop !== null || this.problem !== null) return
     this.stop = stop
+    this.#kill()
+  }
+
+  #kill(): void {
     // A container that has just ended by itself cannot be killed: waiting for it gives the answer either way.
     this.#container.kill({ signal: 'SIGKILL' }).catch(() => {})
     const late = () => this.#reject(new AttestError('ENGINE_UNAVAILABLE', 'the container engine did not end a container'))

@@ -4,6 +4,7 @@ import type Docker from 'dockerode'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
+import { requireNamespaceEntry } from '../service/connector.ts'
 import { runContainer } from './docker-container.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
 import { containerOptions } from './docker-options.ts'
@@ -75,7 +76,8 @@ class DockerRunner implements Runner {
     this.recovered = setup.recovered
   }
 
-  async prepare(image: ImageRef): Promise<void> {
+  async prepare(image: ImageRef, service = false): Promise<void> {
+    if (service) await requireNamespaceEntry()
     const loading = this.#loaded.get(image.digest) ?? this.#load(image)
     this.#loaded.set(image.digest, loading)
     try {
@@ -144,6 +146,7 @@ class DockerRunner implements Runner {
       timeMs: profile.timeMs,
       signal,
       outputIsFull,
+      ...(request.service === undefined ? {} : { service: request.service }),
     })
     await workspace.removeInputs()
     const { end, outputs } = await outcomeOf(ran.ended, () => collectOutputs(workspace.out.path, profile.output.bytes))

@@ -19,6 +19,7 @@ const STOPPED: Record<Stop, Omit<End, 'kind' | 'exitCode'>> = {
   timeout: { code: 'DEADLINE', reason: 'the time limit was reached' },
   'out-of-memory': { code: 'LIMIT_EXCEEDED', reason: 'the memory limit was reached' },
   'output-too-large': { code: 'LIMIT_EXCEEDED', reason: 'the job wrote more than its output limit' },
+  idle: { code: null, reason: 'no request came for the idle limit' },
   cancelled: { code: 'CANCELLED', reason: 'the job was cancelled' },
 }
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { ArchiveEntry } from '../../seal/index.ts'
 import type { ImageRef, Limits, RunnerKind } from '../../verify/documents/contract.ts'
 import type { IsolationGrade, IsolationName } from '../../verify/documents/isolation.ts'
@@ -23,6 +24,15 @@ export interface InputArchive {
   readonly manifestDigest: Uint8Array
 }
 
+/** A workload that answers on a port of its own loopback interface until it is ended. */
+export interface RunService {
+  readonly port: number
+  /** Called once, when it takes connections. @param connect - Opens one more. */
+  readonly onReady: (connect: () => Promise<Socket>) => void
+  /** Aborting it ends the run with the outcome `idle`. */
+  readonly idle: AbortSignal
+}
+
 /** What to run. `argv` follows the program's own name; `env` is the whole environment that the job asks for. */
 export interface RunRequest {
   readonly jobId: string
@@ -34,6 +44,8 @@ export interface RunRequest {
   readonly inputs: readonly RunInput[]
   /** GPUs by the name that the engine knows them by (UUID). Only such as gave evidence for this job. */
   readonly gpus: readonly string[]
+  /** Absent for a batch job. */
+  readonly service?: RunService
 }
 
 /** One file of /out, still in memory-backed storage. `read` may be called more than once, until the outcome is released. */
@@ -94,9 +106,10 @@ export interface Runner {
   readonly recovered: readonly string[]
   /**
    * Loads the image and checks its digest, so that a job that cannot run here is declined before any key is asked for.
-   * @throws AttestError `IMAGE_UNAVAILABLE`, `IMAGE_DIGEST_MISMATCH`, `ENGINE_*`.
+   * @param service - True: it is to be reached by clients too.
+   * @throws AttestError `IMAGE_UNAVAILABLE`, `IMAGE_DIGEST_MISMATCH`, `ENGINE_*`; `NO_HOST` for a service that cannot be had here.
    */
-  prepare(image: ImageRef): Promise<void>
+  prepare(image: ImageRef, service?: boolean): Promise<void>
   /**
    * Runs one job. Aborting `signal` ends it with the outcome `cancelled`. Errors of an input's `read` pass through.
    * @throws AttestError as `prepare`, `DOCUMENT_INVALID` for limits or names that cannot be applied, `LIMIT_EXCEEDED` for

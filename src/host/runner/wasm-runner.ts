@@ -41,7 +41,8 @@ class WasmRunner implements Runner {
     this.reason = reason ?? 'WebAssembly in a process of its own'
   }
 
-  async prepare(image: ImageRef): Promise<void> {
+  async prepare(image: ImageRef, service = false): Promise<void> {
+    if (service) throw new AttestError('NO_HOST', 'a WebAssembly module cannot serve: it has no sockets', { at: 'contract.service' })
     await this.#module(image)
   }
 

@@ -70,6 +70,7 @@ export async function grantChecks(job: GrantedJob, { grant, digest, signer }: Si
       `${oneOf(grant.recipients)} ${by}`,
       listed(recipients),
     ),
+    ...clients(grant, contract, by),
     check('policy.grant-purpose', grant.purposes.includes(contract.purpose), `${oneOf(grant.purposes)} ${by}`, contract.purpose),
     check('policy.grant-policy', contract.policies.includes(grant.policy), `${grant.policy} ${by}`, listed(contract.policies)),
     check(
@@ -125,6 +126,13 @@ function pinned(
   by: string,
 ): readonly Check[] {
   return want === null ? [] : [check(rule, sameJson(want, got), `${JSON.stringify(want)} ${by}`, JSON.stringify(got))]
+}
+
+/** Whoever speaks with a service learns what it answers, so a client is as much as a recipient. */
+function clients(grant: Grant, { service }: Contract, by: string): readonly Check[] {
+  if (service === null) return []
+  const passes = service.clients.every((c) => grant.clients.includes(c))
+  return [check('policy.grant-clients', passes, `${oneOf(grant.clients)} ${by}`, listed(service.clients))]
 }
 
 /** Nobody can prove where a machine stands, so an owner who names places needs a contract that binds itself to one. */

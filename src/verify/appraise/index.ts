@@ -14,6 +14,7 @@ export {
   wholeChecks,
 } from './releasers.ts'
 export { claimOf, type HostRoom, type JobClaim, misfit, roomObstacle } from './room.ts'
+export { serviceKeyChecks, sessionListChecks } from './service-rules.ts'
 export {
   checkpointAgeChecks,
   contractTimeChecks,

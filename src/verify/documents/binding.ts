@@ -16,12 +16,12 @@ export interface Binding {
   readonly nonce: string
   readonly kem: HpkePublicKey
   readonly sig: { readonly alg: 'Ed25519'; readonly publicKey: string }
-  /** SHA-256 of the SPKI of the agent's TLS key, or null. */
+  /** SHA-256 of the SPKI of the agent's TLS key; in the roles job and session that of the service's key, null for a batch job. */
   readonly tls: string | null
   readonly devices: readonly { readonly type: 'gpu' | 'nvswitch'; readonly report: string }[]
   /** SHA-256 of the canonical JSON of the agent's configuration. */
   readonly config: string
-  /** Job digest; null unless role is job. */
+  /** Job digest in the roles job and session, else null. */
   readonly job: string | null
 }
 

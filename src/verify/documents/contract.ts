@@ -45,6 +45,17 @@ export interface Limits {
   readonly cpuMillis: number
 }
 
+/** A workload that answers HTTP requests inside the enclave until it is ended (docs/services.md). */
+export interface ServiceTerms {
+  readonly protocol: 'http'
+  /** TCP port that the workload listens on, on its own loopback interface. */
+  readonly port: number
+  /** SHA-256 of the SPKI of each TLS key that may speak with it. */
+  readonly clients: readonly string[]
+  /** The job ends when no request was under way for so long; null: only its time limit ends it. */
+  readonly idleMs: number | null
+}
+
 /** What the submitter asks for (design section 3.3). SHA-256 of the canonical bytes is *the* job digest. */
 export interface Contract {
   readonly v: 1
@@ -71,6 +82,8 @@ export interface Contract {
     readonly maxPricePerHour: string | null
   }
   readonly exclusive: 'host' | 'gpu' | 'none'
+  /** Null: a batch job. */
+  readonly service: ServiceTerms | null
   /** How data may be released to the job: what the submitter accepts. Every grant says how its own data is. */
   readonly release: readonly ReleaseMode[]
   readonly notAfter: string
@@ -96,7 +109,19 @@ function limitField(max: number): z.ZodType<number> {
   return z.number().int().min(1).max(max)
 }
 
-const schema: z.ZodType<Contract> = z.strictObject({
+/** Longest that any job may take: seven days. */
+const MAX_TIME_MS = 7 * 24 * 3600 * 1000
+/** Sessions of a receipt are as many. */
+const MAX_SERVICE_CLIENTS = 64
+
+const serviceSchema: z.ZodType<ServiceTerms> = z.strictObject({
+  protocol: z.literal('http'),
+  port: z.number().int().min(1).max(65535),
+  clients: setField(sha256Field, MAX_SERVICE_CLIENTS).refine((c) => c.length >= 1, { error: 'want at least one client key' }),
+  idleMs: z.number().int().min(1000).max(MAX_TIME_MS).nullable(),
+})
+
+const fields = z.strictObject({
   v: z.literal(1),
   jobId: bytesField(16),
   attempt: countField(1000).refine((n) => n >= 1, { error: 'attempts count from 1' }),
@@ -113,7 +138,7 @@ const schema: z.ZodType<Contract> = z.strictObject({
   purpose: iriField,
   isolation: z.enum(ISOLATION_NAMES),
   limits: z.strictObject({
-    timeMs: limitField(7 * 24 * 3600 * 1000),
+    timeMs: limitField(MAX_TIME_MS),
     memoryBytes: limitField(1024 * GiB),
     outputBytes: limitField(1024 * GiB),
     pids: limitField(4096),
@@ -128,9 +153,19 @@ const schema: z.ZodType<Contract> = z.strictObject({
     maxPricePerHour: textField(64).nullable(),
   }),
   exclusive: z.enum(['host', 'gpu', 'none']),
+  service: serviceSchema.nullable(),
   release: setField(z.enum(RELEASE_MODES), RELEASE_MODES.length).refine((r) => r.length >= 1, { error: 'want at least one mode' }),
   notAfter: instantField,
 })
+
+/** A WebAssembly module has no sockets to listen on. */
+const schema: z.ZodType<Contract> = fields.refine(
+  (c) => c.service === null || (c.image.runner === 'docker' && c.isolation === 'sealgate-container-v1'),
+  {
+    error: 'a service needs a docker image in sealgate-container-v1',
+    path: ['service'],
+  },
+)
 
 export function parseContract(bytes: Uint8Array): Contract {
   return parseDocument('contract', schema, bytes)

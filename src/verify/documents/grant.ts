@@ -30,6 +30,8 @@ export interface Grant {
   readonly submitters: readonly string[]
   /** Digests of the HPKE keys that may receive results. */
   readonly recipients: readonly string[]
+  /** SHA-256 of the SPKI of the TLS keys that may speak with a service on the data. Empty: no service. */
+  readonly clients: readonly string[]
   readonly purposes: readonly string[]
   /** SHA-256 of the policy that must hold. */
   readonly policy: string
@@ -74,6 +76,7 @@ const schema: z.ZodType<Grant> = z.strictObject({
   env: envSchema.nullable(),
   submitters: setField(sha256Field, 64),
   recipients: setField(sha256Field, 64),
+  clients: setField(sha256Field, 64),
   purposes: setField(iriField, 64),
   policy: sha256Field,
   uses: countField(1_000_000),

@@ -12,7 +12,16 @@ export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1'
 export const PREDICATE_TYPE = 'urn:sealgate:receipt:v1'
 
 export type ReceiptType = 'execution' | 'refusal' | 'lost'
-export type OutcomeKind = 'succeeded' | 'failed' | 'timeout' | 'out-of-memory' | 'output-too-large' | 'cancelled' | 'refused' | 'lost'
+export type OutcomeKind =
+  | 'succeeded'
+  | 'failed'
+  | 'timeout'
+  | 'out-of-memory'
+  | 'output-too-large'
+  | 'idle'
+  | 'cancelled'
+  | 'refused'
+  | 'lost'
 
 /** The gateway's attestation result for the job evidence, in the words of EAR (draft-ietf-rats-ear). */
 export interface AttestationResult {
@@ -69,6 +78,8 @@ export interface Predicate {
   }
   /** Salted commitments to each output; the salts travel sealed with the results. */
   readonly outputs: readonly { readonly commitment: string }[]
+  /** How each session of a service ended, in the order in which they began; null for a batch job. See documents/session.ts. */
+  readonly sessions: readonly { readonly session: string; readonly head: string }[] | null
   /** Measured by the agent inside the enclave. */
   readonly usage: {
     readonly source: 'guest-reported'
@@ -142,12 +153,16 @@ const predicateSchema: z.ZodType<Predicate> = z.strictObject({
     })
     .nullable(),
   outcome: z.strictObject({
-    kind: z.enum(['succeeded', 'failed', 'timeout', 'out-of-memory', 'output-too-large', 'cancelled', 'refused', 'lost']),
+    kind: z.enum(['succeeded', 'failed', 'timeout', 'out-of-memory', 'output-too-large', 'idle', 'cancelled', 'refused', 'lost']),
     exitCode: z.number().int().min(0).max(255).nullable(),
     code: z.enum(Object.keys(ERROR_CODES) as [ErrorCode, ...ErrorCode[]]).nullable(),
     reason: textField(512),
   }),
   outputs: z.array(z.strictObject({ commitment: sha256Field })).max(1024),
+  sessions: z
+    .array(z.strictObject({ session: bytesField(16), head: sha256Field }))
+    .max(64)
+    .nullable(),
   usage: z
     .strictObject({
       source: z.literal('guest-reported'),

@@ -2,6 +2,7 @@ import { same } from '../appraise/check.ts'
 import { constraintChecks, provenOf } from '../appraise/demands.ts'
 import { leniencyOf } from '../appraise/leniency.ts'
 import { appraisePolicy } from '../appraise/policy.ts'
+import { serviceKeyChecks } from '../appraise/service-rules.ts'
 import { jobNonce } from '../documents/job-nonce.ts'
 import { endorsementCheck } from '../endorsements.ts'
 import { createVerifyCache } from '../evidence/cache.ts'
@@ -42,7 +43,12 @@ export async function checkEvidence(
   const chains = evidence.bundle.devices.map((d) => d.certificateChain)
   const issuers = [...evidence.bundle.endorsements, ...chains, ...trustAnchors]
   const endorsements = await endorsementCheck(doc.endorsements, issuers, cache)
-  const checks = [...verdict.checks, ...jobKeyChecks(doc, evidence), endorsements]
+  const checks = [
+    ...verdict.checks,
+    ...jobKeyChecks(doc, evidence),
+    ...serviceKeyChecks(doc.contract.value, evidence.binding),
+    endorsements,
+  ]
   if (verdict.decision === 'reject') return { checks, claims: null }
   const { claims } = verdict
   const appraised = doc.policies.flatMap((p) => appraisePolicy(claims, p.value, instant))

@@ -1,4 +1,5 @@
 import { same } from '../appraise/check.ts'
+import { sessionListChecks } from '../appraise/service-rules.ts'
 import { fromBase64Url, toHex } from '../bytes/bytes.ts'
 import { ISOLATION_PROFILES } from '../documents/isolation.ts'
 import type { OutcomeKind, Predicate, ReceiptType } from '../documents/statement.ts'
@@ -12,7 +13,7 @@ export const RESULT_SUBJECT = 'results.sealed'
 export const CONTRACT_SUBJECT = 'contract'
 
 const OUTCOMES: Readonly<Record<ReceiptType, readonly OutcomeKind[]>> = {
-  execution: ['succeeded', 'failed', 'timeout', 'out-of-memory', 'output-too-large', 'cancelled'],
+  execution: ['succeeded', 'failed', 'timeout', 'out-of-memory', 'output-too-large', 'idle', 'cancelled'],
   refusal: ['refused', 'cancelled'],
   lost: ['lost'],
 }
@@ -114,6 +115,7 @@ export function linkChecks(doc: ReceiptDocuments): readonly Check[] {
     same('signature.evidence', evidence?.digest ?? null, stated.evidence),
     ...subjectChecks(doc),
     ...outcomeChecks(doc),
+    ...sessionListChecks(contract.value, stated),
   ]
 }
 

@@ -40,6 +40,7 @@ async function choose(client: Client): Promise<readonly (readonly string[])[]> {
     datasets: new Map(grant.datasets.map((d) => [d, owner.grantThumbprint])),
     image,
     purpose: grant.purposes[0] ?? '',
+    clients: [],
     now: T0,
   }
   const owners = [owner.grantThumbprint]
@@ -83,7 +84,7 @@ describe('a grant of another owner', () => {
   const need = (signer: string): GrantNeed => {
     const [image] = grant.images
     if (image === undefined) throw new Error('the sample grant has an image')
-    return { datasets: new Map(grant.datasets.map((d) => [d, signer])), image, purpose: grant.purposes[0] ?? '', now: T0 }
+    return { datasets: new Map(grant.datasets.map((d) => [d, signer])), image, purpose: grant.purposes[0] ?? '', clients: [], now: T0 }
   }
 
   it('serves who is named in it as submitter, and nobody else', async () => {

@@ -47,7 +47,7 @@ function choose(client: Client, named: readonly string[]): Promise<readonly { re
   const owners = [owner.grantThumbprint]
   if (named.length > 0) return namedGrants(client, owner, owners, named)
   const datasets = new Map(grant.datasets.map((d) => [d, owner.grantThumbprint]))
-  return findGrants(client, owner, owners, { datasets, image, purpose: grant.purposes[0] ?? '', now: T0 })
+  return findGrants(client, owner, owners, { datasets, image, purpose: grant.purposes[0] ?? '', clients: [], now: T0 })
 }
 
 async function expectServes(client: Client): Promise<void> {

@@ -289,6 +289,7 @@ export class Scenario {
         },
         outcome: { kind: result === null ? 'failed' : 'succeeded', exitCode: 0, code: null, reason: 'exited with 0' },
         outputs: result === null ? [] : [{ commitment: toBase64Url(testBytes('output', 32)) }],
+        sessions: null,
         usage: { source: 'guest-reported', wallMs: 1, cpuMs: 1, memoryPeakBytes: 1, bytesIn: 1000, bytesOut: 1 },
         timing: { notBefore: now, notAfter: now + 10 },
         legal: [sampleHeader().legal],

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { MessageHash } from '../../../src/rpc/service/index.ts'
 import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../../src/seal/jws.ts'
 import { cosign, signCheckpoint } from '../../../src/seal/note.ts'
 import { equal, fromBase64Url, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
@@ -18,6 +19,16 @@ import { encodeKeyProof, KEY_PROOF_TYP } from '../../../src/verify/documents/key
 import { thumbprint } from '../../../src/verify/documents/keys.ts'
 import { commitmentOf, encodeLeaf } from '../../../src/verify/documents/leaf.ts'
 import { encodePolicy } from '../../../src/verify/documents/policy.ts'
+import {
+  type Exchange,
+  encodeSessionFile,
+  encodeSessionRecord,
+  exchangeCommitment,
+  nextHead,
+  SESSION_TYP,
+  sessionStart,
+  sizeBits,
+} from '../../../src/verify/documents/session.ts'
 import { RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
 import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
 import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
@@ -306,6 +317,7 @@ async function receiptVectors({ bytes, documents }: Built, mlDsa: Built): Promis
       },
       files: { 'jws.golden.json': fromBase64Url(mlDsa.file.receipt) },
     },
+    ...(await sessionVectors()),
     {
       id: '028-trust-file',
       page: 'trust-file.md',
@@ -386,4 +398,61 @@ async function eventVector(id: string, { bytes, statement }: BuiltEvent, more: V
     sha256: toHex(await crypto.digest('SHA-256', bytes)),
   }
   return { id, page: 'event-receipt.md', expect, files: { 'event.golden.json': bytes, ...more } }
+}
+/** Two exchanges of a client with a service, the second cut off. */
+async function sessionVectors(): Promise<readonly Vector[]> {
+  const b64 = (label: string, size = 32): string => toBase64Url(testBytes(label, size))
+  const subject = { job: b64('service job'), session: b64('session', 16), client: b64('client key') }
+  const secret = testBytes('session secret', 32)
+  const request = MessageHash.ofRequest('POST', '/v1/chat/completions', ['Host', '127.0.0.1:8080', 'Content-Type', 'application/json'])
+  request.update(utf8('{"messages":[]}'))
+  const answer = MessageHash.ofResponse(200, ['Content-Type', 'application/json'])
+  answer.update(utf8('{}'))
+  const [asked, answered] = [request.digest(), answer.digest()]
+  const exchanges: Exchange[] = [
+    {
+      n: 0,
+      request: await exchangeCommitment(secret, 'request', 0, asked),
+      response: await exchangeCommitment(secret, 'response', 0, answered),
+      requestBits: sizeBits(15),
+      responseBits: sizeBits(2),
+      status: 2,
+      complete: true,
+    },
+    {
+      n: 1,
+      request: await exchangeCommitment(secret, 'request', 1, asked),
+      response: await exchangeCommitment(secret, 'response', 1, new Uint8Array(32)),
+      requestBits: sizeBits(15),
+      responseBits: 0,
+      status: 0,
+      complete: false,
+    },
+  ]
+  const before = await sessionStart(subject)
+  let head = before
+  for (const exchange of exchanges) head = await nextHead(head, exchange)
+  const payload = encodeSessionRecord({ v: 1, ...subject, first: 0, before, exchanges, head })
+  const jws = await issueFlattenedJws(payload, SESSION_TYP, jobKey.jwk)
+  const file = encodeSessionFile({ v: 1, type: 'sealgate/session-file/v1', records: [toBase64Url(jws)], secret: toBase64Url(secret) })
+  const expect = { before, head, requestDigest: toBase64Url(asked), responseDigest: toBase64Url(answered) }
+  return [
+    {
+      id: '027c-session',
+      page: 'session.md',
+      expect: {
+        typ: SESSION_TYP,
+        digest: toBase64Url(await crypto.digest('SHA-256', payload)),
+        signer: await thumbprint(publicOf(jobKey.jwk)),
+        ...expect,
+      },
+      files: { 'payload.golden.json': payload, 'jws.golden.json': jws },
+    },
+    {
+      id: '027d-session-file',
+      page: 'session.md',
+      expect: { sha256: toHex(await crypto.digest('SHA-256', file)) },
+      files: { 'session.golden.json': file },
+    },
+  ]
 }

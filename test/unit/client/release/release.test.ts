@@ -1,15 +1,6 @@
 import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import {
-  type Client,
-  LogMemory,
-  makeFolder,
-  type Owner,
-  ownerKeys,
-  type SealedKeyMessage,
-  Slots,
-  type TrustedEnclave,
-} from '../../../../src/client/index.ts'
+import { type Client, LogMemory, makeFolder, type Owner, ownerKeys, type SealedKeyMessage, Slots } from '../../../../src/client/index.ts'
 import { random } from '../../../../src/client/owner.ts'
 import { logIntent, type ReleasePlan, releaseKeys } from '../../../../src/client/release/release.ts'
 import { createDatasetHeader, generateKemKey, type KemKey, type NoteSigner, Secret, unwrapRelease } from '../../../../src/seal/index.ts'
@@ -110,14 +101,11 @@ beforeEach(async () => {
   const grantId = toBase64Url(random(32))
   await owner.keyring.putGrant(grantId, new Secret(useKey.slice()), 3)
   const grant = { digest: grantId, grant: await sampleGrant(made.bytes, policyBytes, { uses: 2 }), signer: owner.grantThumbprint }
-  const enclave: TrustedEnclave = {
+  const enclave: ReleasePlan['enclave'] = {
     kem: enclaveKey.publicKey,
     kemDigest: await hpkeKeyDigest(enclaveKey.publicKey),
     bindingDigest: toBase64Url(testBytes('binding', 32)),
     evidenceDigest: toBase64Url(testBytes('evidence', 32)),
-    simulated: true,
-    measurement: null,
-    checks: [],
   }
   const contract = await sampleContract(made.bytes, policyBytes)
   const own = join(folder, `memory-${runs++}`)

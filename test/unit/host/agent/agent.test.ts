@@ -126,6 +126,7 @@ async function start(changes: { attester?: Attester; devices?: DeviceAttester; f
     jobs: 2,
     releaseWaitMs: 300_000,
     drainMs: 20_000,
+    dialService: () => Promise.reject(new Error('no service here')),
   })
   const stage = { agent, gateway, runner, transfers, clock, outbox }
   stages.push(stage)

@@ -27,6 +27,7 @@ import { testBytes } from '../../../support/keys.ts'
 import { FakeClock, FakeRunner, FakeTransfers, fakeAttester, fakeDevices, GPU_IDS, type Workload, wholeRoom } from '../fakes.ts'
 import { makeRelease, makeScene, type ReleaseChanges, random, type Scene, type SceneChanges } from '../support.ts'
 
+const noService = (): Promise<never> => Promise.reject(new Error('no service here'))
 const CANARY = 'CANARY-5f1e7c0a'
 const rows = utf8(`${CANARY}\n`.repeat(100))
 
@@ -100,6 +101,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     releaseWaitMs: 60_000,
     room: wholeRoom,
     onProgress: (phase) => phases.push(phase),
+    dialService: noService,
   }
   const offer = {
     jobId: of.contract.jobId,
@@ -484,6 +486,7 @@ describe('a job that is declined', () => {
       releaseWaitMs: 1,
       room: wholeRoom,
       onProgress: () => {},
+      dialService: noService,
     }
     await expect(Job.begin(checked, { ...means, ...rest })).rejects.toMatchObject({ code: 'ATTESTER_UNAVAILABLE' })
     expect(await readdir(folder)).toEqual([])

@@ -100,6 +100,7 @@ async function receiptOf({ release: changes, spoilData }: Course): Promise<{ fil
       releaseWaitMs: 1000,
       room: wholeRoom,
       onProgress: () => {},
+      dialService: () => Promise.reject(new Error('no service here')),
     },
   )
   const binding = parseBinding(job.evidence.binding)
