@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Processes } from '../../dist/cli/demo/processes.js'
 import { createFolders, openScene } from '../../dist/cli/demo/world.js'
@@ -14,6 +14,8 @@ export async function withGateway(work) {
   try {
     const folders = await createFolders(root)
     await processes.start('gateway', ['gateway', 'start', folders.gateway])
+    // Policies of the demo demand a quorum of them.
+    await Promise.all(folders.witnesses.map((folder) => processes.start(basename(folder), ['witness', 'start', folder])))
     const scene = await openScene(folders, processes, new AbortController().signal)
     try {
       return await work(scene)

@@ -92,7 +92,7 @@ async function bareWasm(image) {
   const inputs = [{ name: INPUT_NAME, size: data.length, read: () => [data] }]
   const run = async () => {
     const outcome = await runner.run(
-      { jobId: 'bench', image, argv: [], env: {}, limits: DEFAULT_LIMITS, inputs },
+      { jobId: 'bench', image, isolation: 'sealgate-wasm-v1', argv: [], env: {}, limits: DEFAULT_LIMITS, inputs, gpus: [] },
       new AbortController().signal,
     )
     if (outcome.kind !== 'succeeded') throw new Error(`the bare run ended as ${outcome.kind}: ${outcome.reason}`)

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { Agent, request } from 'node:http'
-import { basename, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DATA, PURPOSE, startHostProcess } from '../../../dist/cli/demo/world.js'
 import { FILES, issueGrant, loadPolicyBytes, pushDataset, sealDataset } from '../../../dist/client/index.js'
@@ -82,7 +82,6 @@ function withService(work) {
     const { client, folders, owner } = scene
     const images = join(folders.root, 'images')
     const image = await makeImage(images)
-    await Promise.all(folders.witnesses.map((folder) => scene.processes.start(basename(folder), ['witness', 'start', folder])))
     await startHostProcess({ ...scene, runner: 'docker' }, 'host', ['--images', images])
     const sealed = join(folders.root, 'data.sealed')
     const legal = { purposes: [PURPOSE], legalBasis: null, categories: [], jurisdictions: [], retention: null, agreement: null }
