@@ -95,7 +95,7 @@ describe('a job', () => {
       mallory.unary(ReceiptService.getReceipt, { jobId }),
       mallory.serverStream(JobService.watchJob, { jobId }).next(),
     ]
-    for (const attempt of attempts) await expect(attempt).rejects.toMatchObject({ code: 'NOT_FOUND' })
+    await Promise.all(attempts.map((attempt) => expect(attempt).rejects.toMatchObject({ code: 'NOT_FOUND' })))
   })
 
   it('is created once, however often it is asked for', async () => {
