@@ -98,7 +98,7 @@ describe('commands that look', () => {
     const { stdout } = await ask('completion', 'bash')
     writeFileSync(file('completion.bash'), stdout)
     const script = `source ${file('completion.bash')}; COMP_WORDS=(sealgate dataset ''); COMP_CWORD=2; _sealgate; echo "\${COMPREPLY[@]}"`
-    expect(execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim()).toBe('seal open push erase list --help')
+    expect(execFileSync('bash', ['-c', script], { encoding: 'utf8' }).trim()).toBe('seal open push erase entrust list --help')
   })
 })
 
