@@ -216,12 +216,15 @@ export class JobCore {
       case 'placed': {
         const why = away ? 'went away' : 'did not answer'
         this.onUnplaced(row.job_id, row.host ?? '', why)
-        return this.step(row.job_id, state, {
+        await this.step(row.job_id, state, {
           to: 'created',
           reason: `host ${row.host} ${why}`,
           code: 'NO_HOST',
           set: { host: null, checkpoint: null },
         })
+        // It may hold the job all the same, and no other one fits beside it until it lets go.
+        this.means.hosts.send(row.host ?? '', { jobCancel: { jobId: row.job_id } })
+        return
       }
       case 'attested':
         if (away) return this.endAlone(facts, { kind: 'refused', code: 'JOB_LOST', reason: 'the host went away; no keys were handed over' })

@@ -98,7 +98,10 @@ export class HostReports {
       const { appraiser, endings } = this.#core.means
       const { row, contract, policies, nonces } = facts
       const bundle = readBundle(wire)
-      if (bundle === null) return this.#unplace(facts, 'NO_HOST', 'sent evidence that cannot be read')
+      if (bundle === null) {
+        await this.#unplace(facts, 'NO_HOST', 'sent evidence that cannot be read')
+        return void this.#core.means.hosts.send(host, { jobCancel: { jobId } })
+      }
       const documents = policies.map((p) => p.document)
       const { appraisal, collateral } = await appraiser.appraise(bundle.bundle, {
         role: 'job',
