@@ -6,6 +6,7 @@ import { parsePolicy } from '../../verify/documents/policy.ts'
 import type { TrustFile } from '../../verify/documents/trust.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
+import { refuseErased } from '../dataset/erase-dataset.ts'
 import { type CheckedGrant, digestOf } from '../grants.ts'
 import { isFinal, type JobView } from '../job-view.ts'
 import type { KeptDataset } from '../keyring.ts'
@@ -105,6 +106,10 @@ export async function startJob(request: JobRequest): Promise<StartedJob> {
   const nowSeconds = (): number => unixSeconds(request.now())
   const options = signal === undefined ? {} : { signal }
   const keys = ownerKeys(owner)
+  await refuseErased(
+    keys,
+    request.inputs.map(({ dataset }) => dataset),
+  )
   const kept = new Map((await owner.keyring.datasets()).map((dataset) => [dataset.digest, dataset]))
   if (request.inputs.some(({ dataset }) => !kept.has(dataset))) {
     // Only whom a grant names is shown it, and what the data of others is.
