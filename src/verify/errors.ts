@@ -68,7 +68,7 @@ export const ERROR_CODES = {
   ENGINE_UNAVAILABLE: { exit: 1, fix: 'Start the Docker engine, or choose --runner wasm.' },
   ENGINE_PERMISSION: { exit: 1, fix: 'Let this user use the Docker socket, or choose --runner wasm.' },
   ATTESTER_UNAVAILABLE: { exit: 1, fix: 'This machine offers no such TEE; choose another --attester.' },
-  IMAGE_UNAVAILABLE: { exit: 5, fix: 'The host does not have this image; see enclave-images/README.md.' },
+  IMAGE_UNAVAILABLE: { exit: 5, fix: 'The host does not have this image and could not get it; see docs/images.md.' },
   IMAGE_DIGEST_MISMATCH: { exit: 4, fix: 'The image is not the one the contract names; build it again.' },
   KEYSTORE_UNAVAILABLE: {
     exit: 1,

@@ -12,7 +12,8 @@ import { createRunner, DEFAULT_IMAGES, type Runner } from '../../src/host/runner
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 import { type TestEngine, testEngine } from '../support/docker-engine.ts'
 import { filesWith } from '../support/files-with.ts'
-import { writeBusybox } from '../support/images.ts'
+import { busyboxLayer, writeBusybox } from '../support/images.ts'
+import { TestRegistry } from '../support/registry.ts'
 import { type Ran, requestOf, runOnce, TABULAR } from '../support/run-request.ts'
 
 const engine: TestEngine | null = await testEngine()
@@ -259,6 +260,24 @@ describe.skipIf(engine === null)('docker runner on a real engine', () => {
         const image = await writeBusybox(images, { [key]: { '/data': {} } }, `volumes-${i}`)
         await expect(runner.prepare(image)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE', message: 'the image declares volumes' })
       }
+    })
+
+    it('pulls one from a registry by digest, runs it, and leaves no copy of its own', async () => {
+      const registry = await TestRegistry.start()
+      registry.credentials = 'robot:secret'
+      const { image, descriptor } = registry.putImage([await busyboxLayer()], { config: { Entrypoint: ['/bin/sh', '-c'] } })
+      const pulled: ImageRef = { runner: 'docker', digest: image }
+      const source = `${registry.host}/team/app@${descriptor.digest}`
+      const registries = [{ host: registry.host, plainHttp: true, credentials: { username: 'robot', password: 'secret' } }]
+      const puller = await createRunner({ kind: 'docker', docker: { socketPath }, images, registries })
+      expect(puller.registries).toEqual([`http://${registry.host}`])
+      await expect(runner.prepare(pulled, false, source)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
+      await expect(puller.prepare(pulled)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
+      await puller.prepare(pulled, false, source)
+      expect(await runOnce(puller, requestOf(pulled, { argv: ['echo pulled'] }))).toMatchObject({ kind: 'succeeded', stdout: 'pulled\n' })
+      expect((await readdir(tmpdir())).filter((name) => name.startsWith('sealgate-pull-'))).toEqual([])
+      await puller.close()
+      await registry.stop()
     })
 
     it('refuses one whose layer was changed', async () => {

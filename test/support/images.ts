@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { mkdir, readFile, realpath, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { pack } from 'tar-stream'
 import { dockerArchive } from '../../enclave-images/docker-archive.mjs'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 
@@ -11,6 +13,16 @@ export async function writeRecipe(images: string, name: string, image: ImageRef,
   const recipe = { v: 1, name, images: [{ ...image, file: 'image' }] }
   await writeFile(join(images, name, 'measurement.golden.json'), JSON.stringify(recipe))
   return image
+}
+
+/** The one layer of {@link writeBusybox}'s image, as a tar. */
+export async function busyboxLayer(): Promise<Uint8Array> {
+  const tar = pack()
+  tar.entry({ name: 'bin/', type: 'directory', mode: 0o755 })
+  tar.entry({ name: 'bin/busybox', mode: 0o755 }, await readFile('/bin/busybox'))
+  tar.entry({ name: 'bin/sh', type: 'symlink', linkname: 'busybox' })
+  tar.finalize()
+  return buffer(tar)
 }
 
 /** A shell in a container image: the whole of Debian's busybox-static, arguments go to `sh -c`. */

@@ -15,6 +15,7 @@ interface StartOptions extends AttesterChoice {
   readonly runner: 'auto' | 'docker' | 'wasm'
   readonly region?: string
   readonly images?: string
+  readonly registries?: string
   readonly jobs?: number
   readonly memory?: number
   readonly dangerouslyAllow: readonly string[]
@@ -38,6 +39,7 @@ export function register(program: Command): void {
     )
     .option('--region <code>', 'where this machine stands, such as DE: part of the configuration that its evidence binds')
     .option('--images <folder>', 'recipes of the images that it runs (default: those that come with sealgate)')
+    .option('--registries <file>', 'registries that images may be pulled from, with credentials (docs/images.md; default: none)')
     .option('--jobs <n>', 'most jobs at a time, of those that share the host (default: 16)', parseCount)
     .option('--memory <size>', 'memory for jobs with their inputs (default: seven eighths of what there is)', parseSize)
     .option(
@@ -81,10 +83,15 @@ function attesterOptions(command: Command): Command {
 async function start({ output, signal }: Context, options: StartOptions, folder: string): Promise<void> {
   const { startHost } = await import('../../host/index.ts')
   const { createRunner } = await import('../../host/runner/index.ts')
+  const { readRegistries } = await import('../../host/registry/index.ts')
   const { createLogger } = await import('../logger.ts')
   const attester = await openAttester(options, folder)
   const devices = await openDevicesOf(options, folder)
-  const runner = await createRunner({ kind: options.runner, ...(options.images === undefined ? {} : { images: options.images }) })
+  const runner = await createRunner({
+    kind: options.runner,
+    ...(options.images === undefined ? {} : { images: options.images }),
+    ...(options.registries === undefined ? {} : { registries: await readRegistries(options.registries) }),
+  })
   try {
     const logger = createLogger(options.logLevel)
     const gateway = options.gateway === undefined ? {} : { gateway: options.gateway }

@@ -16,6 +16,7 @@ const SERVICE_SECONDS = 3600
 interface RunOptions {
   readonly folder: string
   readonly image: string
+  readonly pull?: string
   readonly input: readonly (readonly [string, string])[]
   readonly purpose: string
   readonly runner: 'auto' | 'docker' | 'wasm'
@@ -44,6 +45,7 @@ export function register(program: Command): void {
     .command('run')
     .description('run an image on sealed data: checks evidence and log, releases the key, checks the receipt, opens the results')
     .requiredOption('--image <image>', 'a shipped name, or RUNNER:sha256:DIGEST')
+    .option('--pull <source>', 'registry that a host may pull the image from: HOST/NAME@sha256:DIGEST (default: the host has it)')
     .requiredOption(
       '--input <name=dataset>',
       'dataset, yours or one that a grant lets you use, and its file name under /in; may be repeated',
@@ -100,6 +102,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       trust,
       memory,
       image,
+      imageSource: options.pull,
       argv: options.argv === undefined ? [] : parseArgv(options.argv),
       env: Object.fromEntries(options.env),
       inputs: options.input.map(([name, dataset]) => ({ name, dataset })),

@@ -33,6 +33,8 @@ export const ANY_MACHINE: MachineDemands = { gpus: 0, gpuModel: null, tees: [], 
 /** What a submitter chooses; the rest of the contract follows. */
 export interface JobTerms {
   readonly image: ImageRef
+  /** Where a host may pull it from, `HOST/NAME@sha256:DIGEST`; default: the host has it. */
+  readonly imageSource?: string | undefined
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
   /** Each with its file name under /in. */
@@ -78,6 +80,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
     jobId: toBase64Url(random(16)),
     attempt: 1,
     image: terms.image,
+    ...(terms.imageSource === undefined ? {} : { imageSource: terms.imageSource }),
     argv: terms.argv,
     env: terms.env,
     inputs: terms.inputs.map(({ name, dataset }) => ({ name, header: dataset.digest, root: dataset.root })),

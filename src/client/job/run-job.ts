@@ -38,6 +38,8 @@ export interface JobRequest {
   readonly trust: TrustFile
   readonly memory: LogMemory
   readonly image: ImageRef
+  /** See {@link JobTerms}. */
+  readonly imageSource?: string | undefined
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
   /** Datasets by header digest, one's own or others', each with its file name under /in. */
@@ -131,6 +133,7 @@ export async function startJob(request: JobRequest): Promise<StartedJob> {
     owner,
     {
       image: request.image,
+      imageSource: request.imageSource,
       argv: request.argv,
       env: request.env,
       inputs,

@@ -11,6 +11,8 @@ export interface AgentConfig {
   readonly agent: string
   readonly attester: { readonly format: string; readonly simulated: boolean }
   readonly runner: { readonly kind: string; readonly grade: string; readonly isolations: readonly string[] }
+  /** Registries that it may pull images from; `http://` in front of those without TLS. */
+  readonly registries: readonly string[]
   /** Where the operator says that this machine stands; null: he does not say. */
   readonly region: string | null
   /** Ways by which memory of this machine may reach a disk: none, unless somebody has allowed them or the TEE is simulated. */
@@ -37,6 +39,7 @@ export function encodeAgentConfig(
     agent,
     attester: { format: attester.format, simulated: attester.simulated },
     runner: { kind: runner.kind, grade: runner.grade, isolations: [...runner.isolations] },
+    registries: [...runner.registries],
     region,
     memoryLeaks: [...memoryLeaks],
     limits: { memoryBytes: limits.memoryBytes, jobs: limits.jobs, releaseWaitMs: limits.releaseWaitMs },

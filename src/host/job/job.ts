@@ -90,7 +90,7 @@ export class Job {
    */
   static async begin(offer: CheckedOffer, means: JobMeans): Promise<Job> {
     const { service: terms } = offer.contract
-    await means.runner.prepare(offer.contract.image, terms !== null)
+    await means.runner.prepare(offer.contract.image, terms !== null, offer.contract.imageSource)
     const tls = terms === null ? null : await createServiceKey()
     const keys = await JobKeys.create(offer.offer.kemSuite, means.clock.nowMs())
     try {

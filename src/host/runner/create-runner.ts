@@ -1,5 +1,6 @@
 import type { RunnerKind } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
+import type { Registry } from '../registry/index.ts'
 import { connectEngine, socketFrom } from './docker-engine.ts'
 import { createDockerRunner } from './docker-runner.ts'
 import { DEFAULT_IMAGES } from './images.ts'
@@ -13,6 +14,8 @@ export interface RunnerOptions {
   readonly docker?: { readonly socketPath?: string }
   /** Folder of image recipes; default: those that come with this program. */
   readonly images?: string
+  /** Registries that images may be pulled from; default: none. Containers only. */
+  readonly registries?: readonly Registry[]
   /** A folder on a tmpfs, for decrypted files of containers; default /dev/shm. */
   readonly memoryFolder?: string
 }
@@ -26,8 +29,8 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   if (options.kind === 'wasm') return createWasmRunner({ images })
   try {
     const engine = await connectEngine(options.docker?.socketPath ?? socketFrom(process.env.DOCKER_HOST))
-    const { memoryFolder } = options
-    return await createDockerRunner(engine, memoryFolder === undefined ? { images } : { images, memoryFolder })
+    const { memoryFolder, registries = [] } = options
+    return await createDockerRunner(engine, { images, registries, ...(memoryFolder === undefined ? {} : { memoryFolder }) })
   } catch (error) {
     const isAboutEngine = error instanceof AttestError && (error.code === 'ENGINE_UNAVAILABLE' || error.code === 'ENGINE_PERMISSION')
     if (options.kind === 'docker' || !isAboutEngine) throw error

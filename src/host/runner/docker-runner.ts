@@ -2,13 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import type Docker from 'dockerode'
 import type { ImageRef } from '../../verify/documents/contract.ts'
+import { parseImageSource } from '../../verify/documents/image-source.ts'
 import type { IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
+import { type PulledImage, pullImage, type Registry } from '../registry/index.ts'
 import { requireNamespaceEntry } from '../service/connector.ts'
+import { measureDockerArchive } from './docker-archive.ts'
 import { runContainer } from './docker-container.ts'
 import { type Engine, engineError, statusOf } from './docker-engine.ts'
 import { containerOptions } from './docker-options.ts'
-import { loadImage } from './images.ts'
+import { findRecipe, loadImage } from './images.ts'
 import { outcomeOf } from './outcome.ts'
 import { collectOutputs } from './outputs.ts'
 import { isAlive, thisOwner, userOf } from './owner.ts'
@@ -28,6 +31,7 @@ const NOBODY = '65532:65532'
 export interface DockerRunnerOptions {
   /** Folder of image recipes, see images.ts. */
   readonly images: string
+  readonly registries?: readonly Registry[]
   /** A folder on a tmpfs. */
   readonly memoryFolder?: string
   readonly reason?: string
@@ -45,11 +49,12 @@ export async function createDockerRunner(engine: Engine, options: DockerRunnerOp
   await sweepWorkspaces(base, owner)
   const gvisor = engine.noGvisor === null ? 'with gVisor' : `without gVisor: ${engine.noGvisor}`
   const reason = options.reason ?? `container engine ${engine.version} at ${engine.socketPath}, ${gvisor}`
-  return new DockerRunner(engine, { images: options.images, base, owner, reason, recovered })
+  return new DockerRunner(engine, { images: options.images, registries: options.registries ?? [], base, owner, reason, recovered })
 }
 
 interface Setup {
   readonly images: string
+  readonly registries: readonly Registry[]
   readonly base: string
   readonly owner: string
   readonly reason: string
@@ -60,6 +65,7 @@ class DockerRunner implements Runner {
   readonly kind = 'docker'
   readonly grade = 'container'
   readonly isolations: readonly IsolationName[]
+  readonly registries: readonly string[]
   readonly reason: string
   readonly recovered: readonly string[]
   readonly #engine: Engine
@@ -72,13 +78,14 @@ class DockerRunner implements Runner {
     this.#engine = engine
     this.#setup = setup
     this.isolations = ['sealgate-container-v1', ...(engine.noGvisor === null ? (['sealgate-gvisor-v1'] as const) : [])]
+    this.registries = setup.registries.map((r) => (r.plainHttp === true ? `http://${r.host}` : r.host)).sort()
     this.reason = setup.reason
     this.recovered = setup.recovered
   }
 
-  async prepare(image: ImageRef, service = false): Promise<void> {
+  async prepare(image: ImageRef, service = false, source?: string): Promise<void> {
     if (service) await requireNamespaceEntry()
-    const loading = this.#loaded.get(image.digest) ?? this.#load(image)
+    const loading = this.#loaded.get(image.digest) ?? this.#load(image, source)
     this.#loaded.set(image.digest, loading)
     try {
       await loading
@@ -88,12 +95,37 @@ class DockerRunner implements Runner {
     }
   }
 
-  async #load(image: ImageRef): Promise<void> {
-    const { docker } = this.#engine
+  async #load(image: ImageRef, source?: string): Promise<void> {
+    const pulled = await this.#pull(image, source)
+    try {
+      const path = pulled === null ? await this.#recipeArchive(image) : pulled.path
+      if (pulled !== null && (await measureDockerArchive(path)) !== image.digest) {
+        throw new AttestError('IMAGE_DIGEST_MISMATCH', `the image from ${source} is not ${image.digest}`)
+      }
+      await this.#loadArchive(image, path)
+    } finally {
+      await pulled?.remove()
+    }
+  }
+
+  async #recipeArchive(image: ImageRef): Promise<string> {
     const loaded = await loadImage(this.#setup.images, image)
     if (loaded.runner !== 'docker') throw new AttestError('IMAGE_UNAVAILABLE', 'this host runs docker images')
+    return loaded.path
+  }
+
+  /** Null for an image that a recipe has: nothing is pulled for it. */
+  async #pull(image: ImageRef, text: string | undefined): Promise<PulledImage | null> {
+    if (text === undefined || (await findRecipe(this.#setup.images, image)) !== undefined) return null
+    const source = parseImageSource(text)
+    if (source === null) throw new AttestError('DOCUMENT_INVALID', 'not an image source', { at: 'contract.imageSource' })
+    return pullImage(source, { registries: this.#setup.registries, image: image.digest })
+  }
+
+  async #loadArchive(image: ImageRef, path: string): Promise<void> {
+    const { docker } = this.#engine
     if ((await inspectImage(docker, image.digest)) === null) {
-      const progress = await docker.loadImage(createReadStream(loaded.path))
+      const progress = await docker.loadImage(createReadStream(path))
       for await (const _ of progress) {
         // The engine answers when it has read all of it.
       }

@@ -78,13 +78,18 @@ async function readRecipe(folder: string): Promise<Recipe | null> {
   return checkDocument(path, recipeSchema, value)
 }
 
+/** The recipe that names an image; undefined where none does. */
+export async function findRecipe(folder: string, image: ImageRef): Promise<ListedImage | undefined> {
+  return (await listImages(folder)).find((l) => l.image.runner === image.runner && l.image.digest === image.digest)
+}
+
 /**
  * Finds an image by its digest and checks that its bytes have it: a module by its SHA-256, a docker-archive by the SHA-256
  * of its configuration, which in turn fixes every layer.
  * @throws AttestError `IMAGE_UNAVAILABLE`, `IMAGE_DIGEST_MISMATCH`.
  */
 export async function loadImage(folder: string, image: ImageRef): Promise<LoadedImage> {
-  const listed = (await listImages(folder)).find((l) => l.image.runner === image.runner && l.image.digest === image.digest)
+  const listed = await findRecipe(folder, image)
   if (listed === undefined) throw new AttestError('IMAGE_UNAVAILABLE', `no recipe in ${folder} names ${image.runner} image ${image.digest}`)
   const { loaded, digest } = image.runner === 'wasm' ? await readModule(listed.path) : await readArchive(listed.path)
   if (digest !== image.digest) {

@@ -100,6 +100,8 @@ export interface Runner {
   readonly grade: IsolationGrade
   /** Profiles that it can apply. */
   readonly isolations: readonly IsolationName[]
+  /** Registries that it may pull images from, sorted: part of the configuration that the evidence binds. */
+  readonly registries: readonly string[]
   /** Why this runner, for people: what was found, or why a stronger one could not be had. */
   readonly reason: string
   /** Jobs of which a dead predecessor had left containers or plaintext; all of it is removed by now. */
@@ -107,9 +109,10 @@ export interface Runner {
   /**
    * Loads the image and checks its digest, so that a job that cannot run here is declined before any key is asked for.
    * @param service - True: it is to be reached by clients too.
+   * @param source - Where it may be pulled from if no recipe has it, `HOST/NAME@sha256:DIGEST`.
    * @throws AttestError `IMAGE_UNAVAILABLE`, `IMAGE_DIGEST_MISMATCH`, `ENGINE_*`; `NO_HOST` for a service that cannot be had here.
    */
-  prepare(image: ImageRef, service?: boolean): Promise<void>
+  prepare(image: ImageRef, service?: boolean, source?: string): Promise<void>
   /**
    * Runs one job. Aborting `signal` ends it with the outcome `cancelled`. Errors of an input's `read` pass through.
    * @throws AttestError as `prepare`, `DOCUMENT_INVALID` for limits or names that cannot be applied, `LIMIT_EXCEEDED` for

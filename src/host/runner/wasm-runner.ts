@@ -30,6 +30,7 @@ class WasmRunner implements Runner {
   readonly kind = 'wasm'
   readonly grade = 'wasm-process'
   readonly isolations: readonly IsolationName[] = ['sealgate-wasm-v1']
+  readonly registries: readonly string[] = []
   readonly reason: string
   readonly recovered: readonly string[] = []
   readonly #images: string

@@ -11,6 +11,7 @@ import {
   sha256Field,
   textField,
 } from './fields.ts'
+import { imageSourceField } from './image-source.ts'
 import { ISOLATION_NAMES, type IsolationName } from './isolation.ts'
 import { type HpkePublicKey, hpkePublicKeySchema } from './keys.ts'
 
@@ -63,6 +64,8 @@ export interface Contract {
   readonly jobId: string
   readonly attempt: number
   readonly image: ImageRef
+  /** Where a host may pull the image from, `HOST/NAME@sha256:DIGEST`. Absent: the host has it. What it must be, `image` says. */
+  readonly imageSource?: string | undefined
   readonly argv: readonly string[]
   readonly env: { readonly [name: string]: string }
   readonly inputs: readonly ContractInput[]
@@ -126,6 +129,7 @@ const fields = z.strictObject({
   jobId: bytesField(16),
   attempt: countField(1000).refine((n) => n >= 1, { error: 'attempts count from 1' }),
   image: imageRefSchema,
+  imageSource: imageSourceField.optional(),
   argv: argvSchema,
   env: envSchema,
   inputs: z
@@ -159,13 +163,15 @@ const fields = z.strictObject({
 })
 
 /** A WebAssembly module has no sockets to listen on. */
-const schema: z.ZodType<Contract> = fields.refine(
-  (c) => c.service === null || (c.image.runner === 'docker' && c.isolation === 'sealgate-container-v1'),
-  {
+const schema: z.ZodType<Contract> = fields
+  .refine((c) => c.service === null || (c.image.runner === 'docker' && c.isolation === 'sealgate-container-v1'), {
     error: 'a service needs a docker image in sealgate-container-v1',
     path: ['service'],
-  },
-)
+  })
+  .refine((c) => c.imageSource === undefined || c.image.runner === 'docker', {
+    error: 'a registry has docker images alone',
+    path: ['imageSource'],
+  })
 
 export function parseContract(bytes: Uint8Array): Contract {
   return parseDocument('contract', schema, bytes)

@@ -95,6 +95,7 @@ export class FakeRunner implements Runner {
   readonly kind = 'wasm'
   readonly grade = 'wasm-process'
   readonly isolations = ['sealgate-wasm-v1'] as const
+  readonly registries: readonly string[] = []
   readonly reason = 'a fake'
   readonly recovered: readonly string[] = []
   readonly #workload: Workload

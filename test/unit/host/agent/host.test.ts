@@ -134,6 +134,7 @@ describe('small parts', () => {
       attester: { format: 'sev-snp', simulated: true },
       region: 'DE',
       runner: { kind: 'wasm', grade: 'wasm-process', isolations: ['sealgate-wasm-v1'] },
+      registries: [],
       memoryLeaks: ['swap'],
       limits: { memoryBytes: 5, jobs: 3, releaseWaitMs: 7 },
     })
