@@ -72,7 +72,10 @@ export class TestRegistry {
     const url = new URL(request.url ?? '/', `http://${this.host}`)
     this.requests.push({ path: url.pathname + url.search, authorization: request.headers.authorization })
     if (this.tamper(request, response)) return
-    if (url.pathname === '/token') return this.#token(request, response, url)
+    if (url.pathname === '/token') {
+      this.#token(request, response, url)
+      return
+    }
     const match = /^\/v2\/(team\/app)\/(manifests|blobs)\/(sha256:[0-9a-f]{64})$/.exec(url.pathname)
     if (this.credentials !== null && request.headers.authorization !== 'Bearer short-lived') {
       response.setHeader('www-authenticate', `Bearer realm="http://${this.host}/token",service="test",scope="repository:other:push"`)

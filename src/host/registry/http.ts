@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { AttestError } from '../../verify/errors.ts'
 import type { Registry } from './config.ts'
-import { fetchToken, parseChallenge } from './token.ts'
+import { basic, fetchToken, parseChallenge } from './token.ts'
 
 /** A request that gets no answer, or whose body stands still, for so long has failed. */
 const ANSWER_MS = 30_000
@@ -93,10 +93,6 @@ export class RegistryReader {
     if (seconds > MAX_WAIT_SECONDS) throw refused(this.#registry.host, `it asks to wait for ${seconds} seconds`)
     await sleep(seconds * 1000, signal)
   }
-}
-
-export function basic({ username, password }: NonNullable<Registry['credentials']>): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
 
 export function refused(host: string, why: string, cause?: unknown): AttestError {

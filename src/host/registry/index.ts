@@ -1,2 +1,2 @@
 export { type Registry, readRegistries } from './config.ts'
-export { type PulledImage, type PullOptions, pullImage } from './pull.ts'
+export { type PulledImage, pullImage } from './pull.ts'

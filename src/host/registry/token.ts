@@ -36,8 +36,7 @@ export async function fetchToken(
   if (!isAllowed || url.username !== '') throw failed(host, 'it names a token service that this host is not configured for')
   if (service !== null) url.searchParams.set('service', service)
   url.searchParams.set('scope', `repository:${name}:pull`)
-  const authorization = Buffer.from(`${credentials?.username}:${credentials?.password}`).toString('base64')
-  const answer = await ask(url, credentials === undefined ? {} : { authorization: `Basic ${authorization}` })
+  const answer = await ask(url, credentials === undefined ? {} : { authorization: basic(credentials) })
   if (!answer.ok) {
     await answer.body?.cancel()
     throw failed(host, `its token service answers with status ${answer.status}`)
@@ -46,6 +45,10 @@ export async function fetchToken(
   const found = typeof token === 'string' ? token : accessToken
   if (typeof found !== 'string' || !/^[\x21-\x7e]{1,16384}$/.test(found)) throw failed(host, 'its token service gives no token')
   return found
+}
+
+export function basic({ username, password }: NonNullable<Registry['credentials']>): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
 
 async function readJson(answer: Response, host: string): Promise<{ readonly token?: unknown; readonly access_token?: unknown }> {
