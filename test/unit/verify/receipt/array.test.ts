@@ -93,6 +93,20 @@ describe('the receipt of an array job', () => {
     expect(await failures(of)).toEqual(rules)
   })
 
+  it('has room for as many items as there may be, each with the longest outcome', async () => {
+    const items = Array.from({ length: 1000 }, (_, i) => [`item ${i}`])
+    const long: ItemOutcome = { kind: 'output-too-large', exitCode: 255 }
+    const of = plan(
+      { items: items.map(() => long), outcome: outcome('failed') },
+      subjects(...items.keys()).map((s) => ({ ...s, digest: { sha256: SUM } })),
+      {
+        contract: { array: { ...ARRAY, items } },
+        grant: { items },
+      },
+    )
+    expect(await failures(of)).toEqual([])
+  })
+
   it('is rejected where the list of items was swapped after the job was signed, though its submitter signed the new one too', async () => {
     const swapped = await sampleContract(headerBytes, policyBytes, { array: { ...ARRAY, items: [['a'], ['c'], ['b']] } })
     const jws = toBase64Url(await issueFlattenedJws(encodeContract(swapped), CONTRACT_TYP, submitter.jwk))
