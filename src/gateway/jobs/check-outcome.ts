@@ -86,8 +86,9 @@ function checkIsolation({ type, isolation }: Predicate, { contract }: JobFacts):
 /** Results that did not come through (the disk was full, say) take nothing from the statement: it names them all the same. */
 function checkSubject({ subject, predicate }: Statement, { facts, result }: KnownJob): void {
   const contract = contractSubject(facts.row.digest)
-  const [first] = subject
-  if (first === undefined) throw inconsistent('subject', 'want a subject')
+  const [first, ...others] = subject
+  // Those of items were held against the contract.
+  if (first === undefined || (predicate.items === undefined && others.length > 0)) throw inconsistent('subject', 'want one subject')
   const isResult = first.name === RESULT_SUBJECT && predicate.type === 'execution'
   const isContract = first.name === contract.name && first.digest.sha256 === contract.digest.sha256
   if (!isResult && !isContract) throw inconsistent('subject', 'want the results of an execution, or the contract')

@@ -107,8 +107,7 @@ function summary(
 function totalUsage(ran: readonly RunOutcome[]): RunUsage {
   const usages = ran.map((r) => r.usage)
   const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
-  const known = (values: readonly (number | null)[]): readonly number[] | null =>
-    values.every((v) => v !== null) ? (values as readonly number[]) : null
+  const known = (values: readonly (number | null)[]): readonly number[] | null => (values.every((v) => v !== null) ? values : null)
   const cpuMs = known(usages.map((u) => u.cpuMs))
   const peaks = known(usages.map((u) => u.memoryPeakBytes))
   const gpuMs = usages.flatMap((u) => u.gpuMs ?? [])

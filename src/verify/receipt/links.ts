@@ -131,7 +131,7 @@ function json(value: unknown): Json {
 }
 
 function subjectChecks({ statement, contract }: ReceiptDocuments): readonly Check[] {
-  const { type, outcome, outputs } = statement.predicate
+  const { type, outcome, outputs, items } = statement.predicate
   const [subject] = statement.subject
   const contractHash = toHex(fromBase64Url(contract.digest))
   const isResult = subject?.name === RESULT_SUBJECT && type === 'execution'
@@ -139,9 +139,9 @@ function subjectChecks({ statement, contract }: ReceiptDocuments): readonly Chec
   return [
     check(
       'signature.subject',
-      isResult || isContract,
-      `first ${RESULT_SUBJECT} of an execution, or ${CONTRACT_SUBJECT} ${contractHash}`,
-      subject === undefined ? 'none' : `${subject.name} ${subject.digest.sha256}`,
+      (items !== undefined || statement.subject.length === 1) && (isResult || isContract),
+      `${items === undefined ? 'one subject' : 'first'}: ${RESULT_SUBJECT} of an execution, or ${CONTRACT_SUBJECT} ${contractHash}`,
+      subject === undefined ? 'none' : `${subject.name} ${subject.digest.sha256} of ${statement.subject.length}`,
     ),
     check(
       'signature.results',
