@@ -1,4 +1,5 @@
 import type { CheckedReceipt, JobView } from '../client/index.ts'
+import type { ItemOutcome } from '../verify/documents/array.ts'
 import { ERROR_CODES } from '../verify/errors.ts'
 import { EXIT_OK } from './exit-codes.ts'
 import { type Output, table } from './output.ts'
@@ -9,6 +10,12 @@ export function jobLines(job: JobView): readonly string[] {
   return [`Job ${job.jobId}: ${job.state}${job.host === '' ? '' : ` on ${job.host}`}`, ...table(rows)]
 }
 
+/** Where a job is now, in one line. */
+export function progressText({ state, host, items }: JobView): string {
+  const counted = items === undefined ? '' : `, ${items.done} of ${items.total} items`
+  return `${state}${host === '' ? '' : ` on ${host}`}${counted}`
+}
+
 /** What a verified receipt says, for people. */
 export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pick<Output, 'paint'>): readonly string[] {
   const { predicate } = statement
@@ -17,6 +24,7 @@ export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pic
   const code = outcome.code === null ? '' : ` (${outcome.code})`
   return [
     `  outcome      ${words}${code}${outcome.reason === '' ? '' : `: ${outcome.reason}`}`,
+    ...(predicate.items === undefined ? [] : [`  items        ${itemText(predicate.items)}`]),
     ...(predicate.simulated ? [paint.warn('  evidence     SIMULATED: it proves nothing about hardware')] : []),
     ...(ear === null ? [] : [`  enclave      ${ear.tee}, measurement ${ear.measurement ?? 'none'}`]),
     ...(isolation === null
@@ -29,6 +37,17 @@ export function receiptLines({ statement, file }: CheckedReceipt, { paint }: Pic
     `  receipt      log entry ${file.log.ending.index}`,
     `  keys gone    ${predicate.keysDestroyed.join(', ') || 'none existed'}`,
   ]
+}
+
+/** How many ended how: `3 succeeded, 1 failed (2)`, with the places of at most ten that did not succeed. */
+function itemText(items: readonly ItemOutcome[]): string {
+  const kinds = [...new Set(items.map(({ kind }) => kind))]
+  const texts = kinds.map((kind) => {
+    const places = items.flatMap((item, i) => (item.kind === kind ? [i] : []))
+    const shown = `${places.slice(0, 10).join(', ')}${places.length > 10 ? ', …' : ''}`
+    return `${places.length} ${kind}${kind === 'succeeded' ? '' : ` (${shown})`}`
+  })
+  return texts.join(', ')
 }
 
 /** Exit code of a job that ended: that of its error code; 0 for success. */

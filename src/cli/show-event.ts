@@ -1,4 +1,5 @@
 import type { JobEvent } from '../client/index.ts'
+import { progressText } from './job-text.ts'
 import type { Output } from './output.ts'
 
 /** Tells what happens as it happens: lines that stay, for people. */
@@ -9,7 +10,7 @@ export function showEvent(output: Output, event: JobEvent): void {
       output.line(`Job ${event.contract.contract.jobId} is accepted; waiting for an enclave.`)
       break
     case 'state':
-      output.progress(`${event.job.state}${event.job.host === '' ? '' : ` on ${event.job.host}`}`)
+      output.progress(progressText(event.job))
       break
     case 'attested': {
       const { simulated, measurement, checks } = event.enclave

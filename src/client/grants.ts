@@ -31,6 +31,8 @@ export type GrantTerms = Pick<Grant, 'datasets' | 'images' | 'argv' | 'env' | 'p
   readonly recipients: readonly string[]
   /** Digests of the TLS keys that may speak with a service; none: no service. */
   readonly clients?: readonly string[]
+  /** Items of which array jobs may consist; null: any; absent: no array job. */
+  readonly items?: Grant['items']
   /** From now. */
   readonly validForSeconds: number
 }
@@ -60,6 +62,7 @@ export async function issueGrant(client: Client, owner: Owner, terms: GrantTerms
       images: terms.images,
       argv: terms.argv,
       env: terms.env,
+      ...(terms.items === undefined ? {} : { items: terms.items }),
       submitters: sorted(terms.submitters.length > 0 ? terms.submitters : [owner.submitThumbprint]),
       recipients: sorted(terms.recipients.length > 0 ? terms.recipients : [owner.recipientDigest]),
       clients: sorted(terms.clients ?? []),

@@ -56,6 +56,8 @@ export interface JobView {
   readonly state: JobStateName
   readonly host: string
   readonly transitions: readonly TransitionView[]
+  /** Of an array job that runs: how many items have ended, out of how many. */
+  readonly items?: { readonly done: number; readonly total: number }
 }
 
 /** @throws AttestError `DOCUMENT_INVALID` for a state that this version does not know. */
@@ -65,6 +67,7 @@ export function jobFromWire(wire: sealgate.v1.IJob | null | undefined): JobView 
     jobDigest: toBase64Url(bytesOf(wire?.jobDigest)),
     state: stateName(wire?.state),
     host: wire?.host ?? '',
+    ...(wire?.items ? { items: { done: wire.itemsDone ?? 0, total: wire.items } } : {}),
     transitions: (wire?.transitions ?? []).map((t) => ({
       state: stateName(t.state),
       at: t.at ?? '',

@@ -73,6 +73,22 @@ describe.skipIf(engine === null)('docker runner on a real engine', () => {
     expect(inWasm.stdout).toBe(inContainer.stdout)
   })
 
+  it('shares inputs between the runs of one job, and nothing else', async () => {
+    const request = requestOf(busybox, { inputs: { 'a.txt': Buffer.from('hello\n') } })
+    const { signal } = new AbortController()
+    const loaded = await runner.load(request, signal)
+    const outputs: string[] = []
+    for (const script of ['cat /in/a.txt; echo 1 > /out/x; echo 1 > /tmp/x', 'cat /in/a.txt; rm -f /in/a.txt; busybox ls /out /tmp']) {
+      const ran = await loaded.run({ argv: [script], limits: request.limits }, signal)
+      outputs.push(Buffer.from(ran.stdout.bytes).toString())
+      await ran.release()
+    }
+    expect(outputs).toEqual(['hello\n', 'hello\n/out:\n\n/tmp:\n'])
+    expect(await filesWith(MEMORY, 'hello')).toHaveLength(1)
+    await loaded.unload()
+    expect(await filesWith(MEMORY, 'hello')).toEqual([])
+  })
+
   it('tells exit codes apart and keeps what a failed program wrote', async () => {
     expect(await sh('echo partial > /out/log; exit 7')).toMatchObject({
       kind: 'failed',

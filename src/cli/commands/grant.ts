@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { HoldTerms } from '../../client/index.ts'
-import type { GrantRelease } from '../../verify/documents/grant.ts'
+import type { Grant, GrantRelease } from '../../verify/documents/grant.ts'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
 import { collectTerms, parseTerm } from '../legal-terms.ts'
@@ -21,6 +21,7 @@ interface CreateOptions extends FolderOptions {
   readonly uses: number
   readonly expires: number
   readonly argv?: string
+  readonly items?: string
   readonly submitter: readonly string[]
   readonly recipient: readonly string[]
   readonly broker?: string
@@ -50,6 +51,7 @@ export function register(program: Command): void {
     .option('--uses <n>', 'how many jobs', parseCount, 1)
     .option('--expires <duration>', 'for how long: 30m, 24h, 7d', parseDuration, 24 * 3600)
     .option('--argv <json>', 'pin the arguments: a JSON array; needed for general-purpose images')
+    .option('--items <file>', 'allow array jobs of these items: a file as of run --array, or any (default: no array job)')
     .option('--submitter <thumbprint>', 'who may submit (default: you); may be repeated', collect, [])
     .option('--recipient <digest>', 'whose key may receive results (default: yours); may be repeated', collect, [])
     .option(
@@ -139,6 +141,7 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
     jurisdictions: options.jurisdiction,
     agreement: options.agreement ?? null,
     validForSeconds: options.expires,
+    ...(options.items === undefined ? {} : { items: await itemsOf(options.items) }),
   }
   const issued = await withSession(options.folder, ({ client, owner }) => issueGrant(client, owner, terms, policy, unixSeconds(new Date())))
   output.answer(issued, [
@@ -150,6 +153,12 @@ async function create({ output }: Context, options: CreateOptions): Promise<void
       ? []
       : [`  release  ${issued.grant.release}, once you have entrusted it: sealgate dataset entrust`]),
   ])
+}
+
+async function itemsOf(text: string): Promise<Grant['items']> {
+  if (text === 'any') return null
+  const { readItems } = await import('../items.ts')
+  return readItems(text)
 }
 
 async function releaseOf({ broker }: CreateOptions): Promise<GrantRelease> {

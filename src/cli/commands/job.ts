@@ -42,12 +42,12 @@ async function list({ output, signal }: Context, { folder }: FolderOptions): Pro
 
 async function watch({ output, signal }: Context, { folder }: FolderOptions, jobId: string): Promise<void> {
   const { withClient } = await import('../session.ts')
-  const { jobLines } = await import('../job-text.ts')
+  const { jobLines, progressText } = await import('../job-text.ts')
   const last = await withClient(folder, async (client) => {
     let latest = await client.getJob(jobId, { signal })
     for await (const job of client.watchJob(jobId, { signal })) {
       latest = job
-      output.progress(`${job.state}${job.host === '' ? '' : ` on ${job.host}`}`)
+      output.progress(progressText(job))
     }
     return latest
   })

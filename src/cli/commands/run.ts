@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import type { JobRequest } from '../../client/index.ts'
+import type { ArrayTerms } from '../../verify/documents/array.ts'
 import type { Contract, ImageRef } from '../../verify/documents/contract.ts'
 import { ISOLATION_NAMES, type IsolationName } from '../../verify/documents/isolation.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -26,6 +27,11 @@ interface RunOptions {
   readonly argv?: string
   readonly env: readonly (readonly [string, string])[]
   readonly time?: number
+  readonly array?: string
+  readonly items?: number
+  readonly itemTime?: number
+  readonly itemOutput?: number
+  readonly onItemFailure: ArrayTerms['onItemFailure']
   readonly service: boolean
   readonly port: number
   readonly client: readonly string[]
@@ -62,6 +68,18 @@ export function register(program: Command): void {
     .option('--argv <json>', 'arguments of the program: a JSON array of strings')
     .option('--env <name=value>', 'environment of the program; may be repeated', collectPairs, [])
     .option('--time <duration>', 'time limit (default: 60s, of a service 1h)', parseDuration)
+    .option(
+      '--array <file>',
+      'run the image once for each item: a JSON array, each item a string or an array of strings that follow --argv',
+    )
+    .option('--items <n>', 'as --array, with the items 0 to n-1', parseCount)
+    .option('--item-time <duration>', 'time limit of each item (default: --time, which all of them share)', parseDuration)
+    .option('--item-output <size>', 'limit of what each item may write (default: --output, which all of them share)', parseSize)
+    .addOption(
+      new Option('--on-item-failure <what>', 'whether the items after a failed one are run')
+        .choices(['continue', 'stop'])
+        .default('continue'),
+    )
     .option('--memory <size>', 'memory limit', parseSize, 256 * 1024 * 1024)
     .option('--output <size>', 'limit of what it may write', parseSize, 64 * 1024 * 1024)
     .option('--gpus <n>', 'attested GPUs that the job is given', parseGpuCount, 0)
@@ -80,6 +98,7 @@ export function register(program: Command): void {
       'after',
       examples(
         'sealgate run --image tabular-inference --input data.csv=<dataset> --purpose https://w3id.org/dpv#AcademicResearch --out results --folder alice',
+        'sealgate run --image docker:sha256:<digest> --array items.json --input scans=<dataset> --purpose <iri> --time 2h --item-time 5m --out results --folder alice',
         'sealgate run --service --port 8000 --image docker:sha256:<digest> --input data=<dataset> --purpose <iri> --time 8h --folder alice',
       ),
     )
@@ -96,6 +115,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
   }
   return withSession(options.folder, async ({ client, owner, trust, memory }) => {
     const image = await chooseImage(options, async () => (await client.listHosts({ signal })).flatMap((h) => (h.attested ? h.runners : [])))
+    const array = await arrayOf(options)
     const request: JobRequest = {
       client,
       owner,
@@ -117,6 +137,7 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
       machine: { gpus: options.gpus, gpuModel: options.gpuModel ?? null, tees: options.tee, region: options.region ?? null },
       isolation: options.isolation,
       exclusive: options.exclusive,
+      array,
       grants: options.grant,
       folder: options.out ?? null,
       signal,
@@ -127,12 +148,13 @@ async function run({ output, signal }: Context, options: RunOptions): Promise<nu
     const report = await runJob(request)
     const receiptPath = options.receipt ?? `${report.job.jobId}.sealgate-receipt.json`
     await writeNew(receiptPath, report.receipt.bytes, PUBLIC)
-    const { outcome } = report.receipt.statement.predicate
+    const { outcome, items } = report.receipt.statement.predicate
     output.answer(
       {
         jobId: report.job.jobId,
         jobDigest: report.job.jobDigest,
         outcome,
+        ...(items === undefined ? {} : { items }),
         simulated: report.receipt.statement.predicate.simulated,
         image,
         receipt: receiptPath,
@@ -170,6 +192,21 @@ async function serve(output: Output, options: RunOptions, request: JobRequest): 
     `  clients      ${path} is what they verify it by`,
   ])
   return EXIT_OK
+}
+
+/** Undefined: the image runs once. */
+async function arrayOf(options: RunOptions): Promise<ArrayTerms | undefined> {
+  const { array: path, items: count, itemTime, itemOutput, onItemFailure } = options
+  if (path === undefined && count === undefined) {
+    if (itemTime !== undefined || itemOutput !== undefined) throw new AttestError('USAGE', 'limits of items go with --array or --items')
+    return undefined
+  }
+  if (options.service) throw new AttestError('USAGE', 'a service has no items')
+  if (path !== undefined && count !== undefined) throw new AttestError('USAGE', 'want --array or --items, not both')
+  const { numberedItems, readItems } = await import('../items.ts')
+  const items = path === undefined ? numberedItems(count ?? 0) : await readItems(path)
+  const timeMs = (itemTime ?? options.time ?? JOB_SECONDS) * 1000
+  return { items, itemLimits: { timeMs, outputBytes: itemOutput ?? options.output }, onItemFailure }
 }
 
 function parseGpuCount(text: string): number {

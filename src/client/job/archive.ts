@@ -11,6 +11,8 @@ export interface Manifest {
   /** Job digest. */
   readonly job: string
   readonly outcome: string
+  /** Place of the item in the contract; absent in the manifest of the whole. */
+  readonly item?: number | undefined
   readonly outputs: readonly ManifestOutput[]
 }
 
@@ -30,6 +32,7 @@ const schema: z.ZodType<Manifest> = z.strictObject({
   v: z.literal(1),
   job: sha256Field,
   outcome: textField(32),
+  item: countField().optional(),
   outputs: z
     .array(
       z.strictObject({

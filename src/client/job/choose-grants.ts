@@ -1,4 +1,5 @@
-import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
+import { allowsItems, releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
+import type { Item } from '../../verify/documents/array.ts'
 import type { ImageRef } from '../../verify/documents/contract.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
@@ -14,6 +15,8 @@ export interface GrantNeed {
   readonly purpose: string
   /** TLS keys that are to speak with a service; none for a batch job. */
   readonly clients: readonly string[]
+  /** Of an array job. */
+  readonly items?: readonly Item[] | undefined
   /** Seconds since the epoch. */
   readonly now: number
 }
@@ -75,7 +78,7 @@ function fits(
   owner: Owner,
   { grant, revoked }: CheckedGrant,
   datasets: readonly string[],
-  { image, purpose, clients, now }: GrantNeed,
+  { image, purpose, clients, items, now }: GrantNeed,
 ): boolean {
   return (
     !revoked &&
@@ -84,6 +87,7 @@ function fits(
     grant.submitters.includes(owner.submitThumbprint) &&
     grant.purposes.includes(purpose) &&
     clients.every((c) => grant.clients.includes(c)) &&
+    (items === undefined || allowsItems(grant, items)) &&
     unixSeconds(grant.notBefore) <= now &&
     now < unixSeconds(grant.expires)
   )

@@ -1,6 +1,7 @@
 import { issueFlattenedJws } from '../../seal/index.ts'
 import { instantOf } from '../../verify/appraise/index.ts'
 import { toBase64Url } from '../../verify/bytes/bytes.ts'
+import type { ArrayTerms } from '../../verify/documents/array.ts'
 import {
   CONTRACT_TYP,
   type Contract,
@@ -53,6 +54,8 @@ export interface JobTerms {
   /** Empty: the owner's own recipient key. */
   readonly recipients: readonly HpkePublicKey[]
   readonly service: ServiceTerms | null
+  /** Absent: the image runs once. */
+  readonly array?: ArrayTerms | undefined
 }
 
 export const DEFAULT_LIMITS: Limits = {
@@ -99,6 +102,7 @@ export async function signContract(owner: Owner, terms: JobTerms, now: number): 
     },
     exclusive: terms.exclusive ?? 'host',
     service: terms.service,
+    ...(terms.array === undefined ? {} : { array: terms.array }),
     release: terms.release,
     notAfter: instantOf(now + CONTRACT_WAIT_SECONDS + Math.ceil(terms.limits.timeMs / 1000)),
   }

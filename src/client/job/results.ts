@@ -4,12 +4,13 @@ import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { crypto } from '#crypto'
 import { openResultKey, openStream, readSealedFile } from '../../seal/index.ts'
-import { concat, fromBase64Url, toBase64Url, utf8 } from '../../verify/bytes/bytes.ts'
+import { concat, fromBase64Url, toBase64Url, toHex, utf8 } from '../../verify/bytes/bytes.ts'
+import { itemFolder, itemManifestName } from '../../verify/documents/array.ts'
 import type { ResultHeader } from '../../verify/documents/header.ts'
 import type { Predicate, Statement } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Client } from '../client.ts'
-import { exists, fileError, PRIVATE } from '../files.ts'
+import { exists, fileError, PRIVATE, writeNew } from '../files.ts'
 import type { Owner } from '../owner.ts'
 import {
   type ArchiveEntry,
@@ -103,7 +104,7 @@ async function openInto({ owner, statement }: ResultsRequest, path: string, fold
     const header = checkHeader(sealed.header, predicate)
     const dek = await openResultKey(header, owner.recipient)
     try {
-      return await writeArchive(openStream(sealed.stream, { header: sealed.headerBytes, dek }), predicate, folder)
+      return await writeArchive(openStream(sealed.stream, { header: sealed.headerBytes, dek }), statement, folder)
     } finally {
       dek.wipe()
     }
@@ -119,37 +120,83 @@ function checkHeader(header: { readonly kind: string }, predicate: Predicate): R
   return result
 }
 
-async function writeArchive(plaintext: AsyncIterable<Uint8Array>, predicate: Predicate, folder: string): Promise<OpenedResults['files']> {
-  await mkdir(folder, { mode: 0o700 })
-  let manifest: Manifest | null = null
-  const written: ManifestOutput[] = []
-  for await (const entry of readArchive(plaintext)) {
-    if (manifest === null) {
-      manifest = await readManifest(entry, predicate)
-      continue
-    }
-    const output = manifest.outputs[written.length]
-    if (output === undefined || output.path !== entry.name || output.size !== entry.size) {
-      throw badArchive(`entry ${JSON.stringify(entry.name)} is not the next one of the manifest`)
-    }
-    await writeOutput(entry, output, predicate.outputs[written.length]?.commitment, folder)
-    written.push(output)
-  }
-  if (manifest === null || written.length !== manifest.outputs.length) throw badArchive('the archive ends early')
-  return written.map(({ path, size }) => ({ path, size }))
+/** Files of an archive that one manifest lists. */
+interface Section {
+  /** Folder of an item with a slash; empty for the whole. */
+  readonly prefix: string
+  readonly outputs: readonly ManifestOutput[]
+  /** Of the receipt, one for each output; null where it names the manifest itself. */
+  readonly commitments: readonly (string | undefined)[] | null
 }
 
-async function readManifest(entry: ArchiveEntry, predicate: Predicate): Promise<Manifest> {
-  if (entry.name !== MANIFEST_NAME) throw badArchive('the archive does not begin with its manifest')
-  const manifest = parseManifest(await readSmall(entry))
-  if (manifest.job !== predicate.job) throw badArchive('the manifest belongs to another job')
-  if (manifest.outputs.length !== predicate.outputs.length) {
-    throw badArchive(`the receipt commits to ${predicate.outputs.length} outputs, the manifest lists ${manifest.outputs.length}`)
+/** The manifest of the whole with its files; then, of an array job, that of each item that was run with its files. */
+async function writeArchive(
+  plaintext: AsyncIterable<Uint8Array>,
+  statement: VerifiedStatement,
+  folder: string,
+): Promise<OpenedResults['files']> {
+  await mkdir(folder, { mode: 0o700 })
+  const manifests = statement.subject.slice(1)
+  const written: { readonly path: string; readonly size: number }[] = []
+  let section: Section | null = null
+  let [sections, done] = [0, 0]
+  for await (const entry of readArchive(plaintext)) {
+    if (section === null || done === section.outputs.length) {
+      section = sections === 0 ? await readManifest(entry, statement.predicate) : await readItem(entry, statement, sections - 1, folder)
+      sections++
+      done = 0
+      continue
+    }
+    const output: ManifestOutput | undefined = section.outputs[done]
+    const path = `${section.prefix}${output?.path ?? ''}`
+    if (output === undefined || path !== entry.name || output.size !== entry.size) {
+      throw badArchive(`entry ${JSON.stringify(entry.name)} is not the next one of the manifest`)
+    }
+    await writeOutput(entry, { ...output, path }, section.commitments === null ? null : section.commitments[done], folder)
+    written.push({ path, size: output.size })
+    done++
   }
+  if (section === null || sections !== 1 + manifests.length || done !== section.outputs.length) throw badArchive('the archive ends early')
+  return written
+}
+
+async function readManifest(entry: ArchiveEntry, predicate: Predicate): Promise<Section> {
+  if (entry.name !== MANIFEST_NAME) throw badArchive('the archive does not begin with its manifest')
+  const { outputs } = checkManifest(parseManifest(await readSmall(entry)), predicate, undefined)
+  if (outputs.length !== predicate.outputs.length) {
+    throw badArchive(`the receipt commits to ${predicate.outputs.length} outputs, the manifest lists ${outputs.length}`)
+  }
+  return { prefix: '', outputs, commitments: predicate.outputs.map((o) => o.commitment) }
+}
+
+/** The manifest of an item is kept: the receipt names it by its plain digest. */
+async function readItem(entry: ArchiveEntry, { subject, predicate }: VerifiedStatement, index: number, folder: string): Promise<Section> {
+  const named = subject[1 + index]
+  const name = itemManifestName(index)
+  if (entry.name !== name || named?.name !== name)
+    throw badArchive(`entry ${JSON.stringify(entry.name)} is not the next one of the receipt`)
+  const bytes = await readSmall(entry)
+  if (toHex(await crypto.digest('SHA-256', bytes)) !== named.digest.sha256) throw badArchive(`${name} is not what the receipt names`)
+  const manifest = checkManifest(parseManifest(bytes), predicate, index)
+  if (manifest.outcome !== predicate.items?.[index]?.kind) throw badArchive(`${name} tells of another outcome than the receipt`)
+  const path = join(folder, name)
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await writeNew(path, bytes, PRIVATE)
+  return { prefix: `${itemFolder(index)}/`, outputs: manifest.outputs, commitments: null }
+}
+
+function checkManifest(manifest: Manifest, predicate: Predicate, item: number | undefined): Manifest {
+  if (manifest.job !== predicate.job) throw badArchive('the manifest belongs to another job')
+  if (manifest.item !== item) throw badArchive('the manifest belongs to another item')
   return manifest
 }
 
-async function writeOutput(entry: ArchiveEntry, output: ManifestOutput, committed: string | undefined, folder: string): Promise<void> {
+async function writeOutput(
+  entry: ArchiveEntry,
+  output: ManifestOutput,
+  committed: string | undefined | null,
+  folder: string,
+): Promise<void> {
   const path = join(folder, output.path)
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const hash = createHash('sha256')
@@ -165,6 +212,6 @@ async function writeOutput(entry: ArchiveEntry, output: ManifestOutput, committe
   }
   const digest = new Uint8Array(hash.digest())
   const commitment = toBase64Url(await crypto.digest('SHA-256', concat(OUTPUT_CONTEXT, fromBase64Url(output.salt), digest)))
-  if (toBase64Url(digest) !== output.sha256 || commitment !== committed)
+  if (toBase64Url(digest) !== output.sha256 || (committed !== null && commitment !== committed))
     throw badArchive(`${output.path} is not what the receipt commits to`)
 }

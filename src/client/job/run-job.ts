@@ -1,4 +1,5 @@
 import { releaserOf, unixSeconds } from '../../verify/appraise/index.ts'
+import type { ArrayTerms } from '../../verify/documents/array.ts'
 import type { Contract, ImageRef, Limits, ServiceTerms } from '../../verify/documents/contract.ts'
 import type { DatasetHeader } from '../../verify/documents/header.ts'
 import type { IsolationName } from '../../verify/documents/isolation.ts'
@@ -48,6 +49,8 @@ export interface JobRequest {
   readonly limits?: Limits
   /** Absent: a batch job. */
   readonly service?: ServiceTerms
+  /** Absent: the image runs once. */
+  readonly array?: ArrayTerms | undefined
   /** Default {@link ANY_MACHINE}. */
   readonly machine?: MachineDemands
   /** Default: the runner's usual one. */
@@ -126,6 +129,7 @@ export async function startJob(request: JobRequest): Promise<StartedJob> {
     image: request.image,
     purpose: request.purpose,
     clients: request.service?.clients ?? [],
+    items: request.array?.items,
     now: nowSeconds(),
   }
   const grants = named ?? (await findGrants(client, owner, trust.owners, need))
@@ -146,6 +150,7 @@ export async function startJob(request: JobRequest): Promise<StartedJob> {
       release: [...new Set(grants.map((g) => releaserOf(g).mode))].sort(),
       recipients: [],
       service: request.service ?? null,
+      array: request.array,
     },
     nowSeconds(),
   )

@@ -132,7 +132,10 @@ export class HostSession implements HostLink {
       return reports.decline(name, jobEvidence.jobId ?? '', jobEvidence.decline.code ?? '', jobEvidence.decline.message ?? '')
     }
     if (jobEvidence) return reports.evidence(name, jobEvidence.jobId ?? '', jobEvidence.evidence)
-    if (jobProgress) return reports.progress(name, jobProgress.jobId ?? '', jobProgress.phase ?? '')
+    if (jobProgress) {
+      const items = { done: jobProgress.itemsDone ?? 0, total: jobProgress.items ?? 0 }
+      return reports.progress(name, jobProgress.jobId ?? '', jobProgress.phase ?? '', items)
+    }
     if (jobOutcome) return reports.outcome(name, jobOutcome.jobId ?? '', bytesOf(jobOutcome.receiptJws), jobOutcome.resultBlobId ?? '')
     throw new AttestError('DOCUMENT_INVALID', 'want one of the messages of a host', { at: 'connect' })
   }

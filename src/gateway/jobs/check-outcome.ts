@@ -1,4 +1,4 @@
-import { sessionListChecks } from '../../verify/appraise/index.ts'
+import { itemListChecks, sessionListChecks } from '../../verify/appraise/index.ts'
 import { equal, toHex } from '../../verify/bytes/bytes.ts'
 import { type Predicate, parseStatement, RECEIPT_TYP, type StatedRelease, type Statement } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -47,8 +47,11 @@ export async function verifyOutcome(jws: Uint8Array, known: KnownJob): Promise<S
     if (!equal(encodeCanonical(want), encodeCanonical(got))) throw inconsistent(member, 'the statement is about something else')
   }
   checkIsolation(predicate, known.facts)
-  const sessions = sessionListChecks(known.facts.contract, predicate).find((c) => c.outcome !== 'pass')
+  const { contract } = known.facts
+  const sessions = sessionListChecks(contract, predicate).find((c) => c.outcome !== 'pass')
   if (sessions !== undefined) throw inconsistent('sessions', `want ${sessions.want}, got ${sessions.got}`)
+  const items = itemListChecks(contract, statement).find((c) => c.outcome !== 'pass')
+  if (items !== undefined) throw inconsistent('items', `want ${items.want}, got ${items.got}`)
   checkSubject(statement, known)
   return statement
 }
@@ -84,7 +87,8 @@ function checkIsolation({ type, isolation }: Predicate, { contract }: JobFacts):
 function checkSubject({ subject, predicate }: Statement, { facts, result }: KnownJob): void {
   const contract = contractSubject(facts.row.digest)
   const [first, ...others] = subject
-  if (first === undefined || others.length > 0) throw inconsistent('subject', 'want one subject')
+  // Those of items were held against the contract.
+  if (first === undefined || (predicate.items === undefined && others.length > 0)) throw inconsistent('subject', 'want one subject')
   const isResult = first.name === RESULT_SUBJECT && predicate.type === 'execution'
   const isContract = first.name === contract.name && first.digest.sha256 === contract.digest.sha256
   if (!isResult && !isContract) throw inconsistent('subject', 'want the results of an execution, or the contract')

@@ -15,6 +15,7 @@ import type { Database, Tx } from '../store/open-store.ts'
 import type { WitnessedLog } from '../witnessing/witnessed-log.ts'
 import { Deadlines } from './deadlines.ts'
 import type { Endings, SignedEnding } from './endings.ts'
+import { ItemProgresses } from './item-progress.ts'
 import { endingDue, findJob, type JobFacts, loadFacts, type Step, takeStep, viewJob } from './records.ts'
 import type { GatewayEnding } from './statements.ts'
 import { isFinal, type JobState, ON_HOST, UNFINISHED } from './states.ts'
@@ -44,6 +45,7 @@ const RETRY_MS = 30_000
 export class JobCore {
   readonly means: JobMeans
   readonly watchers: Watchers = new Watchers()
+  readonly items: ItemProgresses = new ItemProgresses()
   readonly #locks = new KeyedLock()
   readonly #deadlines: Deadlines
   /** Called when a job may want a host, or a host a job. */
@@ -153,7 +155,10 @@ export class JobCore {
     this.means.logger.info({ jobId, state }, 'job')
     await this.#arm(jobId)
     this.watchers.notify(jobId)
-    if (isFinal(state)) this.onEnded()
+    if (isFinal(state)) {
+      this.items.forget(jobId)
+      this.onEnded()
+    }
     if (isFinal(state) || state === 'created') this.onPlaceable()
   }
 

@@ -15,6 +15,7 @@ import { verifyOutcome } from './check-outcome.ts'
 import type { JobCore } from './core.ts'
 import type { Erasures } from './erasures.ts'
 import { evidenceOf } from './evidence.ts'
+import type { ItemProgress } from './item-progress.ts'
 import type { Placer } from './placer.ts'
 import { findJob, type JobFacts, unknownJob } from './records.ts'
 import type { Releases } from './releases.ts'
@@ -138,8 +139,11 @@ export class HostReports {
     this.#acknowledge(host, jobId)
   }
 
-  async progress(host: string, jobId: string, phase: string): Promise<void> {
-    await this.#ofHost(host, jobId, async ({ state }) => {
+  async progress(host: string, jobId: string, phase: string, items: ItemProgress): Promise<void> {
+    await this.#ofHost(host, jobId, async ({ state, contract }) => {
+      if (state === 'running' && this.#core.items.put(jobId, items, contract.array?.items.length ?? 0)) {
+        this.#core.watchers.notify(jobId)
+      }
       if (state === 'released' && phase === 'running') {
         await this.#core.step(jobId, state, { to: 'running', reason: 'the workload runs' })
       }

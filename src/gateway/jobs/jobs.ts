@@ -132,14 +132,17 @@ export class Jobs {
     return viewJob(this.#core.means.db, jobId)
   }
 
-  /** The job now, after each change, and a last time in its final state. */
+  /** The job now, after each change and each item, and a last time in its final state. */
   async *watch(jobId: string, signal: AbortSignal): AsyncGenerator<JobView> {
     let seen = 0
+    let done = 0
     while (!signal.aborted) {
       const changed = this.#core.watchers.next(jobId, signal)
       const view = await viewJob(this.#core.means.db, jobId)
-      if (view.transitions.length > seen) yield view
+      const items = this.#core.items.get(jobId)
+      if (view.transitions.length > seen || (items?.done ?? 0) > done) yield { ...view, items }
       seen = view.transitions.length
+      done = items?.done ?? 0
       if (isFinal(view.row.state as JobState)) return
       await changed
     }

@@ -14,6 +14,7 @@ import type { Caller } from '../server/caller.ts'
 import type { Database, Tx } from '../store/open-store.ts'
 import { type JobRow, LIST_LIMIT, type TransitionRow } from '../store/tables.ts'
 import type { AdmittedJob } from './admit.ts'
+import type { ItemProgress } from './item-progress.ts'
 import { assertTransition, BEFORE_RELEASE, type JobState } from './states.ts'
 
 /** A document with its digest and exact bytes. */
@@ -113,6 +114,8 @@ async function writeTransition(tx: Tx, jobId: string, { to, reason, code, at }: 
 export interface JobView {
   readonly row: Selectable<JobRow>
   readonly transitions: readonly TransitionRow[]
+  /** Of an array job that runs, as its host tells it. */
+  readonly items?: ItemProgress | null
 }
 
 export async function viewJob(db: Database, jobId: string): Promise<JobView> {

@@ -27,13 +27,14 @@ const KINDS: Readonly<Record<BlobKind, sealgate.v1.BlobKind>> = {
   result: WireBlobKind.BLOB_KIND_RESULT,
 }
 
-export function jobToWire({ row, transitions }: JobView): sealgate.v1.IJob {
+export function jobToWire({ row, transitions, items }: JobView): sealgate.v1.IJob {
   return {
     jobId: row.job_id,
     jobDigest: fromBase64Url(row.digest),
     state: STATES[row.state as JobState],
     host: row.host ?? '',
     transitions: transitions.map((t) => ({ state: STATES[t.state as JobState], at: instant(t.at), reason: t.reason, code: t.code })),
+    ...(items == null ? {} : { itemsDone: items.done, items: items.total }),
   }
 }
 

@@ -303,7 +303,8 @@ export class Agent {
   #jobMeans(jobId: string): JobMeans {
     return {
       ...this.#means,
-      onProgress: (phase) => this.#send({ jobProgress: { jobId, phase } }),
+      onProgress: (phase, items) =>
+        this.#send({ jobProgress: { jobId, phase, ...(items === undefined ? {} : { itemsDone: items.done, items: items.total }) } }),
       room: {
         addInputs: (bytes) => this.#room.addInputs(jobId, bytes, freemem()),
         takeGpus: (ids, wanted) => this.#room.takeGpus(jobId, ids, wanted),

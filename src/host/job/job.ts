@@ -1,14 +1,17 @@
 import type { Duplex } from 'node:stream'
 import type { BaseLogger } from 'pino'
+import type { ArrayTerms } from '../../verify/documents/array.ts'
 import type { EvidenceBundle } from '../../verify/documents/evidence-bundle.ts'
 import { hpkeKeyDigest } from '../../verify/documents/keys.ts'
 import { RECEIPT_TYP } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Attester, DeviceAttester } from '../attesters/attester.ts'
-import type { RunInput, Runner, RunOutcome } from '../runner/types.ts'
+import type { RunInput, Runner, RunOutcome, RunRequest } from '../runner/types.ts'
 import { JobService } from '../service/service.ts'
 import { createServiceKey, type ServiceKey } from '../service/tls-key.ts'
 import { type CheckedRelease, type OpenedKeys, openRelease, verifyRelease } from './admission.ts'
+import type { ArchiveFile } from './archive.ts'
+import { type ArrayOutcome, runItems } from './array-run.ts'
 import { type Clock, timeBounds } from './clock.ts'
 import { type CollectedEvidence, collectEvidence, type EvidenceSubject } from './evidence.ts'
 import { checkArchiveSizes, checkInputSizes, fetchHeaders, openInput, readManifest } from './inputs.ts'
@@ -37,7 +40,8 @@ export interface JobMeans {
   readonly agent: string
   /** How long to hold the keys for a release that does not come. */
   readonly releaseWaitMs: number
-  readonly onProgress: (phase: 'running' | 'sealing') => void
+  /** @param items - How many of an array job's have ended, out of how many. */
+  readonly onProgress: (phase: 'running' | 'sealing', items?: { readonly done: number; readonly total: number }) => void
   readonly room: JobRoom
   /** Opens the enclave's end of a client's connection with a service. */
   readonly dialService: (connection: string, signal: AbortSignal) => Promise<Duplex>
@@ -226,7 +230,7 @@ export class Job {
     return release
   }
 
-  async #run(release: CheckedRelease, opened: OpenedKeys): Promise<RunOutcome> {
+  async #run(release: CheckedRelease, opened: OpenedKeys): Promise<RunOutcome | ArrayOutcome> {
     const { runner, transfers, onProgress } = this.#means
     const { contract } = this.#offer
     onProgress('running')
@@ -245,9 +249,23 @@ export class Job {
       checkArchiveSizes(contract, inputs)
       const gpus = resources.gpus === 0 ? [] : await this.#gpuIds(resources.gpus)
       const batch = { jobId, image, isolation, argv, env, limits, inputs, gpus }
+      if (contract.array !== undefined) return await this.#runArray(batch, contract.array)
       return await runner.run(this.#service === null ? batch : { ...batch, service: this.#service.run() }, this.#abort.signal)
     } finally {
       for (const dek of opened.values()) dek.wipe()
+    }
+  }
+
+  async #runArray(request: RunRequest, array: ArrayTerms): Promise<ArrayOutcome> {
+    const { runner, clock, onProgress } = this.#means
+    const { signal } = this.#abort
+    const total = array.items.length
+    const loaded = await runner.load(request, signal)
+    try {
+      const onItem = (done: number): void => onProgress('running', { done, total })
+      return await runItems(loaded, { argv: request.argv, limits: request.limits, array, nowMs: () => clock.nowMs(), onItem }, signal)
+    } finally {
+      await loaded.unload()
     }
   }
 
@@ -263,10 +281,10 @@ export class Job {
   }
 
   /** Seals what the run left, in success and failure alike, and erases it. */
-  async #finish(outcome: RunOutcome): Promise<Omit<Ending, 'keysDestroyed'>> {
+  async #finish(outcome: RunOutcome | ArrayOutcome): Promise<Omit<Ending, 'keysDestroyed'>> {
     const { kind, exitCode, code, reason, isolation, usage } = outcome
     const sessions = (await this.#service?.close()) ?? null
-    const ran = { type: 'execution' as const, isolation, usage, sessions }
+    const ran = { type: 'execution' as const, isolation, usage, sessions, ...('items' in outcome ? { items: outcome.items } : {}) }
     try {
       this.#means.onProgress('sealing')
       const sealed = await this.#seal(outcome)
@@ -280,17 +298,13 @@ export class Job {
     }
   }
 
-  async #seal(outcome: RunOutcome): Promise<SealedOutputs> {
+  async #seal(outcome: RunOutcome | ArrayOutcome): Promise<SealedOutputs> {
     const { contract, job } = this.#offer
-    const captured = (path: string, bytes: Uint8Array) => ({ path, size: bytes.length, read: () => [bytes] })
-    const files = [
-      ...outcome.outputs.map((o) => ({ path: `out/${o.path}`, size: o.size, read: () => o.read() })),
-      captured('stdout', outcome.stdout.bytes),
-      captured('stderr', outcome.stderr.bytes),
-    ]
-    if (files.length > MAX_OUTPUTS) throw new AttestError('LIMIT_EXCEEDED', `${files.length} outputs; at most ${MAX_OUTPUTS}`)
     const path = this.#means.outbox.resultsPath(this.jobId)
-    return sealResults({ job, outcome: outcome.kind, recipients: contract.recipients, files }, path)
+    const source = { job, outcome: outcome.kind, recipients: contract.recipients }
+    if (!('items' in outcome)) return sealResults({ ...source, files: filesOf(outcome) }, path)
+    const items = outcome.ran.map((ran) => ({ outcome: ran.kind, files: filesOf(ran) }))
+    return sealResults({ ...source, files: [], items }, path)
   }
 
   async #sign(ending: Ending, release: CheckedRelease | null): Promise<Uint8Array> {
@@ -305,6 +319,17 @@ export class Job {
   #elapsedMs(): number {
     return this.#means.clock.nowMs() - this.#keys.createdAtMs
   }
+}
+
+function filesOf({ outputs, stdout, stderr }: RunOutcome): readonly ArchiveFile[] {
+  const captured = (path: string, bytes: Uint8Array): ArchiveFile => ({ path, size: bytes.length, read: () => [bytes] })
+  const files = [
+    ...outputs.map((o): ArchiveFile => ({ path: `out/${o.path}`, size: o.size, read: () => o.read() })),
+    captured('stdout', stdout.bytes),
+    captured('stderr', stderr.bytes),
+  ]
+  if (files.length > MAX_OUTPUTS) throw new AttestError('LIMIT_EXCEEDED', `${files.length} outputs; at most ${MAX_OUTPUTS}`)
+  return files
 }
 
 /** Evidence that is renewed is the job's own but for role and nonce: same keys, same configuration, same job. */

@@ -4,7 +4,8 @@ import { rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { crypto } from '#crypto'
 import { createResultHeader, encodeFileHead, RootHasher, sealStream } from '../../seal/index.ts'
-import { concat, toBase64Url, utf8 } from '../../verify/bytes/bytes.ts'
+import { concat, toBase64Url, toHex, utf8 } from '../../verify/bytes/bytes.ts'
+import { itemFolder, itemManifestName } from '../../verify/documents/array.ts'
 import type { HpkePublicKey } from '../../verify/documents/keys.ts'
 import type { OutcomeKind } from '../../verify/documents/statement.ts'
 import { AttestError } from '../../verify/errors.ts'
@@ -22,6 +23,8 @@ export interface SealedOutputs {
   readonly sha256: string
   /** base64url, one per output, in the order of the manifest. */
   readonly commitments: readonly string[]
+  /** Hexadecimal SHA-256 of each item's manifest, of an array job. */
+  readonly manifests: readonly string[]
 }
 
 /** Results of a job, to be read twice: once for the manifest, once for the archive. */
@@ -31,6 +34,8 @@ export interface ResultSource {
   readonly recipients: readonly HpkePublicKey[]
   /** Paths as they stand in the archive: `out/…`, `stdout`, `stderr`. */
   readonly files: readonly ArchiveFile[]
+  /** Of an array job: what each item that was run left, its paths as those of a single job. */
+  readonly items?: readonly Pick<ResultSource, 'outcome' | 'files'>[]
 }
 
 /**
@@ -39,7 +44,8 @@ export interface ResultSource {
  */
 export async function sealResults(source: ResultSource, path: string): Promise<SealedOutputs> {
   const { manifest, commitments } = await describe(source)
-  const files = [{ path: 'manifest.json', size: manifest.length, read: () => [manifest] }, ...source.files]
+  const items = await describeItems(source)
+  const files = [bytesFile('manifest.json', manifest), ...source.files, ...items.files]
   const plaintextSize = await archiveSize(files)
   const random = (size: number): Uint8Array => new Uint8Array(randomBytes(size))
   const { bytes: header, dek } = await createResultHeader({ plaintextSize, job: source.job, recipients: source.recipients, random })
@@ -72,12 +78,33 @@ export async function sealResults(source: ResultSource, path: string): Promise<S
     results: { header, root: toBase64Url(await root.finish()), sizeBytes },
     sha256: sha256.digest('hex'),
     commitments,
+    manifests: items.manifests,
   }
 }
 
+function bytesFile(path: string, bytes: Uint8Array): ArchiveFile {
+  return { path, size: bytes.length, read: () => [bytes] }
+}
+
+/** Each item with a manifest of its own before it. The salts in it keep its digest, which is public, from telling anything. */
+async function describeItems({ job, items = [] }: ResultSource): Promise<{ files: readonly ArchiveFile[]; manifests: readonly string[] }> {
+  const files: ArchiveFile[] = []
+  const manifests: string[] = []
+  for (const [item, source] of items.entries()) {
+    const { manifest } = await describe({ job, item, ...source })
+    manifests.push(toHex(await crypto.digest('SHA-256', manifest)))
+    files.push(bytesFile(itemManifestName(item), manifest))
+    for (const file of source.files) files.push({ ...file, path: `${itemFolder(item)}/${file.path}` })
+  }
+  return { files, manifests }
+}
+
 /** The manifest and a salted commitment to each output; the salts are known to the recipients alone. */
-async function describe(source: ResultSource): Promise<{ manifest: Uint8Array; commitments: string[] }> {
+async function describe(
+  source: Pick<ResultSource, 'job' | 'outcome' | 'files'> & { readonly item?: number },
+): Promise<{ manifest: Uint8Array; commitments: string[] }> {
   const outputs = []
+  const item = source.item === undefined ? {} : { item: source.item }
   const commitments: string[] = []
   for (const file of source.files) {
     const digest = await digestOf(file)
@@ -85,7 +112,7 @@ async function describe(source: ResultSource): Promise<{ manifest: Uint8Array; c
     outputs.push({ path: file.path, salt: toBase64Url(salt), sha256: toBase64Url(digest), size: file.size })
     commitments.push(toBase64Url(await crypto.digest('SHA-256', concat(COMMIT_CONTEXT, salt, digest))))
   }
-  return { manifest: encodeCanonical({ v: 1, job: source.job, outcome: source.outcome, outputs }), commitments }
+  return { manifest: encodeCanonical({ v: 1, job: source.job, outcome: source.outcome, ...item, outputs }), commitments }
 }
 
 async function digestOf(file: ArchiveFile): Promise<Uint8Array> {

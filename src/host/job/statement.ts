@@ -1,4 +1,5 @@
 import { fromBase64Url, toHex } from '../../verify/bytes/bytes.ts'
+import { itemManifestName } from '../../verify/documents/array.ts'
 import type { Contract } from '../../verify/documents/contract.ts'
 import {
   encodeStatement,
@@ -37,6 +38,8 @@ export interface Ending {
   readonly isolation: Predicate['isolation']
   readonly usage: RunUsage | null
   readonly sealed: SealedOutputs | null
+  /** Of an array job. */
+  readonly items?: Predicate['items']
   readonly sessions: Predicate['sessions']
   readonly keysDestroyed: Predicate['keysDestroyed']
 }
@@ -55,7 +58,7 @@ export function encodeJobStatement(subject: StatementSubject, ending: Ending): U
       : { name: 'results.sealed', digest: { sha256: sealed.sha256 } }
   return encodeStatement({
     _type: STATEMENT_TYPE,
-    subject: [named],
+    subject: [named, ...(sealed?.manifests ?? []).map((sha256, i) => ({ name: itemManifestName(i), digest: { sha256 } }))],
     predicateType: PREDICATE_TYPE,
     predicate: {
       v: 1,
@@ -74,6 +77,7 @@ export function encodeJobStatement(subject: StatementSubject, ending: Ending): U
       isolation: ending.isolation,
       outcome: ending.outcome,
       outputs: (sealed?.commitments ?? []).map((commitment) => ({ commitment })),
+      ...(ending.items === undefined ? {} : { items: ending.items }),
       sessions: ending.sessions,
       usage: ending.usage === null ? null : { source: 'guest-reported', ...ending.usage },
       timing: subject.timing === null ? null : { notBefore: subject.timing.lower, notAfter: subject.timing.upper },

@@ -17,7 +17,7 @@ import { collectOutputs } from './outputs.ts'
 import { isAlive, thisOwner, userOf } from './owner.ts'
 import { containerProfile, isolationOf } from './profiles.ts'
 import { checkRequest } from './request.ts'
-import type { Runner, RunOutcome, RunRequest } from './types.ts'
+import type { LoadedJob, Runner, RunOutcome, RunRequest } from './types.ts'
 import { MEMORY_FOLDER, removeWorkspaces, sweepWorkspaces, Workspace } from './workspace.ts'
 
 const LABEL = { owner: 'sealgate.owner', job: 'sealgate.job', deadline: 'sealgate.deadline' }
@@ -136,9 +136,41 @@ class DockerRunner implements Runner {
     if (Object.keys(found.Config.Volumes ?? {}).length > 0) throw new AttestError('IMAGE_UNAVAILABLE', 'the image declares volumes')
   }
 
-  async run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
-    checkRequest(this, request)
-    const work = this.#run(request, AbortSignal.any([signal, this.#closing.signal]))
+  run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    return this.#tracked(signal, async (until) => {
+      checkRequest(this, request)
+      return this.#run(request, until)
+    })
+  }
+
+  /** Its /in is one folder for all runs, which each of them can only read. */
+  load(request: RunRequest, signal: AbortSignal): Promise<LoadedJob> {
+    return this.#tracked(signal, async (until) => {
+      checkRequest(this, request)
+      await this.prepare(request.image)
+      const inputs = await Workspace.create(this.#setup.base, this.#setup.owner, request.inputs, 1)
+      try {
+        await writeInputs(inputs, request, until)
+      } catch (error) {
+        await inputs.remove()
+        throw error
+      }
+      return {
+        run: (item, s) =>
+          this.#tracked(s, async (stop) => {
+            const one = { ...request, ...item }
+            checkRequest(this, one)
+            const { base, owner } = this.#setup
+            const workspace = await Workspace.create(base, owner, [], one.limits.outputBytes)
+            return this.#removedOnError(workspace, this.#runIn(inputs, workspace, one, stop))
+          }),
+        unload: () => inputs.remove(),
+      }
+    })
+  }
+
+  async #tracked<T>(signal: AbortSignal, start: (until: AbortSignal) => Promise<T>): Promise<T> {
+    const work = start(AbortSignal.any([signal, this.#closing.signal]))
     this.#running.add(work)
     try {
       return await work
@@ -150,16 +182,22 @@ class DockerRunner implements Runner {
   async #run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
     await this.prepare(request.image)
     const workspace = await Workspace.create(this.#setup.base, this.#setup.owner, request.inputs, request.limits.outputBytes)
+    const work = writeInputs(workspace, request, signal).then(() => this.#runIn(workspace, workspace, request, signal))
+    return this.#removedOnError(workspace, work)
+  }
+
+  async #removedOnError<T>(workspace: Workspace, work: Promise<T>): Promise<T> {
     try {
-      return await this.#runIn(workspace, request, signal)
+      return await work
     } catch (error) {
       await workspace.remove()
       throw error
     }
   }
 
-  async #runIn(workspace: Workspace, request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
-    const storage = { input: workspace.in.storage, output: workspace.out.storage, cap: workspace.out.cap }
+  /** @param inputs - Where /in is; another one than `workspace` is shared, and stays. */
+  async #runIn(inputs: Workspace, workspace: Workspace, request: RunRequest, signal: AbortSignal): Promise<RunOutcome> {
+    const storage = { input: inputs.in.storage, output: workspace.out.storage, cap: workspace.out.cap }
     const isolation = request.isolation === 'sealgate-gvisor-v1' ? request.isolation : 'sealgate-container-v1'
     const profile = containerProfile(isolation, request.limits, {
       user: workloadUser(),
@@ -169,10 +207,7 @@ class DockerRunner implements Runner {
     })
     const deadline = Math.ceil(Date.now() / 1000 + request.limits.timeMs / 1000) + ORPHAN_SECONDS
     const labels = { [LABEL.owner]: this.#setup.owner, [LABEL.job]: request.jobId, [LABEL.deadline]: String(deadline) }
-    const place = { image: request.image.digest, in: workspace.in.path, out: workspace.out.path, labels }
-    await workspace.writeInputs(request.inputs, signal).catch((error) => {
-      if (!signal.aborted) throw error
-    })
+    const place = { image: request.image.digest, in: inputs.in.path, out: workspace.out.path, labels }
     const outputIsFull = () => workspace.outputIsFull()
     const ran = await runContainer(this.#engine, containerOptions(profile, request, place), {
       timeMs: profile.timeMs,
@@ -180,7 +215,7 @@ class DockerRunner implements Runner {
       outputIsFull,
       ...(request.service === undefined ? {} : { service: request.service }),
     })
-    await workspace.removeInputs()
+    if (inputs === workspace) await workspace.removeInputs()
     const { end, outputs } = await outcomeOf(ran.ended, () => collectOutputs(workspace.out.path, profile.output.bytes))
     const bytesIn = request.inputs.reduce((sum, i) => sum + i.size, 0)
     const bytesOut = outputs.reduce((sum, o) => sum + o.size, 0) + ran.stdout.totalBytes + ran.stderr.totalBytes
@@ -200,6 +235,13 @@ class DockerRunner implements Runner {
     await Promise.allSettled(this.#running)
     await removeWorkspaces(this.#setup.base, this.#setup.owner)
   }
+}
+
+/** Cancelled, the run ends before its program starts: what is missing is not missed. */
+async function writeInputs(workspace: Workspace, { inputs }: RunRequest, signal: AbortSignal): Promise<void> {
+  await workspace.writeInputs(inputs, signal).catch((error) => {
+    if (!signal.aborted) throw error
+  })
 }
 
 /** Null when the engine does not have it. */

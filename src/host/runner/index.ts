@@ -3,7 +3,9 @@ export { DEFAULT_IMAGES, type ListedImage, listImages } from './images.ts'
 export type {
   AppliedIsolation,
   CapturedStream,
+  LoadedJob,
   RunInput,
+  RunItem,
   Runner,
   RunOutcome,
   RunOutput,

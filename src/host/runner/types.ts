@@ -93,6 +93,16 @@ export interface RunOutcome {
   readonly release: () => Promise<void>
 }
 
+/** What differs between the runs of an array job. */
+export type RunItem = Pick<RunRequest, 'argv' | 'limits'>
+
+/** A job whose inputs lie in memory-backed storage, for runs one after the other, each in a fresh container with a fresh /out. */
+export interface LoadedJob {
+  run(item: RunItem, signal: AbortSignal): Promise<RunOutcome>
+  /** Erases the inputs. Outcomes stay until each is released. */
+  unload(): Promise<void>
+}
+
 /** Runs workloads in isolation. Every started run ends in an outcome; what throws is the machinery, with an `AttestError`. */
 export interface Runner {
   readonly kind: RunnerKind
@@ -119,6 +129,11 @@ export interface Runner {
    * inputs that do not fit in memory here.
    */
   run(request: RunRequest, signal: AbortSignal): Promise<RunOutcome>
+  /**
+   * Reads the inputs once, for several runs that differ from `request` in what {@link RunItem} holds. Not for a service.
+   * @throws AttestError as `run`; nothing is left then.
+   */
+  load(request: RunRequest, signal: AbortSignal): Promise<LoadedJob>
   /** Waits for nothing: aborts what runs, and removes it. */
   close(): Promise<void>
 }

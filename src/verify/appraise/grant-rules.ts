@@ -4,6 +4,7 @@ import type { DatasetHeader } from '../documents/header.ts'
 import { hpkeKeyDigest } from '../documents/keys.ts'
 import { check, oneOf } from '../evidence/check.ts'
 import type { Check } from '../verdict.ts'
+import { allowsItems } from './array-rules.ts'
 import { listed, sameJson } from './check.ts'
 import { inputReleaserChecks, releaserOf } from './releasers.ts'
 
@@ -63,6 +64,7 @@ export async function grantChecks(job: GrantedJob, { grant, digest, signer }: Si
     ),
     ...pinned('policy.grant-argv', grant.argv, contract.argv, by),
     ...pinned('policy.grant-env', grant.env, contract.env, by),
+    ...items(grant, contract, by),
     check('policy.grant-submitter', grant.submitters.includes(job.submitter), `${oneOf(grant.submitters)} ${by}`, job.submitter),
     check(
       'policy.grant-recipients',
@@ -126,6 +128,12 @@ function pinned(
   by: string,
 ): readonly Check[] {
   return want === null ? [] : [check(rule, sameJson(want, got), `${JSON.stringify(want)} ${by}`, JSON.stringify(got))]
+}
+
+function items(grant: Grant, { array }: Contract, by: string): readonly Check[] {
+  if (array === undefined) return []
+  const want = grant.items === undefined ? 'no array job' : grant.items === null ? 'any items' : `some of ${grant.items.length} items`
+  return [check('policy.grant-items', allowsItems(grant, array.items), `${want} ${by}`, `an array of ${array.items.length} items`)]
 }
 
 /** Whoever speaks with a service learns what it answers, so a client is as much as a recipient. */

@@ -1,3 +1,4 @@
+export { allowsItems, itemListChecks } from './array-rules.ts'
 export { constraintChecks, type DemandInput, policiesAllow, provenOf } from './demands.ts'
 export { type GrantedJob, grantChecks, jobGrantChecks, type SignedGrant } from './grant-rules.ts'
 export { type IntendedJob, intentChecks, releaseLeafChecks } from './intent-rules.ts'

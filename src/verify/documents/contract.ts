@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { type ArrayTerms, arraySchema, MAX_ARGV } from './array.ts'
 import {
   bytesField,
   countField,
@@ -87,6 +88,8 @@ export interface Contract {
   readonly exclusive: 'host' | 'gpu' | 'none'
   /** Null: a batch job. */
   readonly service: ServiceTerms | null
+  /** Absent: the image runs once. */
+  readonly array?: ArrayTerms | undefined
   /** How data may be released to the job: what the submitter accepts. Every grant says how its own data is. */
   readonly release: readonly ReleaseMode[]
   readonly notAfter: string
@@ -99,7 +102,7 @@ export const imageRefSchema: z.ZodType<ImageRef> = z.strictObject({
 
 export const inputSchema: z.ZodType<ContractInput> = z.strictObject({ name: fileNameField, header: sha256Field, root: sha256Field })
 
-export const argvSchema: z.ZodType<readonly string[]> = z.array(z.string().max(4096)).max(64)
+export const argvSchema: z.ZodType<readonly string[]> = z.array(z.string().max(4096)).max(MAX_ARGV)
 
 export const envSchema: z.ZodType<{ readonly [name: string]: string }> = z
   .record(z.string().regex(/^[A-Z_][A-Z0-9_]{0,63}$/), z.string().max(4096))
@@ -158,6 +161,7 @@ const fields = z.strictObject({
   }),
   exclusive: z.enum(['host', 'gpu', 'none']),
   service: serviceSchema.nullable(),
+  array: arraySchema.optional(),
   release: setField(z.enum(RELEASE_MODES), RELEASE_MODES.length).refine((r) => r.length >= 1, { error: 'want at least one mode' }),
   notAfter: instantField,
 })
@@ -172,6 +176,15 @@ const schema: z.ZodType<Contract> = fields
     error: 'a registry has docker images alone',
     path: ['imageSource'],
   })
+  .refine((c) => c.array === undefined || (c.service === null && arrayFits(c.array, c)), {
+    error: `want no service, limits of an item within those of the job, and at most ${MAX_ARGV} arguments of a run`,
+    path: ['array'],
+  })
+
+function arrayFits({ items, itemLimits }: ArrayTerms, { argv, limits }: Pick<Contract, 'argv' | 'limits'>): boolean {
+  const within = itemLimits.timeMs <= limits.timeMs && itemLimits.outputBytes <= limits.outputBytes
+  return within && items.every((item) => argv.length + item.length <= MAX_ARGV)
+}
 
 export function parseContract(bytes: Uint8Array): Contract {
   return parseDocument('contract', schema, bytes)

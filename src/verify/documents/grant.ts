@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import { type Item, itemsSchema } from './array.ts'
 import { argvSchema, envSchema, type ImageRef, imageRefSchema } from './contract.ts'
 import {
   bytesField,
@@ -26,6 +27,8 @@ export interface Grant {
   /** Null: any arguments. A grant for a general-purpose image pins them. */
   readonly argv: readonly string[] | null
   readonly env: { readonly [name: string]: string } | null
+  /** Items of which array jobs may consist. Absent: no array job. Null: any items. */
+  readonly items?: readonly Item[] | null | undefined
   /** Thumbprints (RFC 7638) of the keys that may sign contracts. */
   readonly submitters: readonly string[]
   /** Digests of the HPKE keys that may receive results. */
@@ -74,6 +77,7 @@ const schema: z.ZodType<Grant> = z.strictObject({
   images: z.array(imageRefSchema).min(1).max(16),
   argv: argvSchema.nullable(),
   env: envSchema.nullable(),
+  items: itemsSchema.nullable().optional(),
   submitters: setField(sha256Field, 64),
   recipients: setField(sha256Field, 64),
   clients: setField(sha256Field, 64),

@@ -1,5 +1,6 @@
 import * as z from 'zod'
 import { ERROR_CODES, type ErrorCode } from '../errors.ts'
+import { type ItemOutcome, itemOutcomesSchema, MAX_ITEMS } from './array.ts'
 import { type ContractInput, type ImageRef, imageRefSchema, inputSchema } from './contract.ts'
 import { bytesField, countField, encodeDocument, parseDocument, setField, sha256Field, textField } from './fields.ts'
 import { type LegalContext, legalSchema } from './header.ts'
@@ -78,6 +79,8 @@ export interface Predicate {
   }
   /** Salted commitments to each output; the salts travel sealed with the results. */
   readonly outputs: readonly { readonly commitment: string }[]
+  /** How each item of an array job ended, in the contract's order; absent for any other job. */
+  readonly items?: readonly ItemOutcome[] | undefined
   /** How each session of a service ended, in the order in which they began; null for a batch job. See documents/session.ts. */
   readonly sessions: readonly { readonly session: string; readonly head: string }[] | null
   /** Measured by the agent inside the enclave. */
@@ -102,7 +105,10 @@ export interface Predicate {
   readonly agent: string
 }
 
-/** in-toto Statement v1. Subjects: the sealed results (SHA-256 of the whole file), or the contract when there are none. */
+/**
+ * in-toto Statement v1. Subjects: the sealed results (SHA-256 of the whole file), followed by the manifest of each item of an
+ * array job that was run; or the contract when there are no results.
+ */
 export interface Statement {
   readonly _type: typeof STATEMENT_TYPE
   readonly subject: readonly { readonly name: string; readonly digest: { readonly sha256: string } }[]
@@ -159,6 +165,7 @@ const predicateSchema: z.ZodType<Predicate> = z.strictObject({
     reason: textField(512),
   }),
   outputs: z.array(z.strictObject({ commitment: sha256Field })).max(1024),
+  items: itemOutcomesSchema.optional(),
   sessions: z
     .array(z.strictObject({ session: bytesField(16), head: sha256Field }))
     .max(64)
@@ -186,7 +193,7 @@ const schema: z.ZodType<Statement> = z.strictObject({
   subject: z
     .array(z.strictObject({ name: textField(128), digest: z.strictObject({ sha256: z.string().regex(/^[0-9a-f]{64}$/) }) }))
     .min(1)
-    .max(64),
+    .max(1 + MAX_ITEMS),
   predicateType: z.literal(PREDICATE_TYPE),
   predicate: predicateSchema,
 })

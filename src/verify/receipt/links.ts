@@ -1,3 +1,4 @@
+import { itemListChecks } from '../appraise/array-rules.ts'
 import { same } from '../appraise/check.ts'
 import { sessionListChecks } from '../appraise/service-rules.ts'
 import { fromBase64Url, toHex } from '../bytes/bytes.ts'
@@ -8,7 +9,7 @@ import type { Json } from '../formats/canonical-json.ts'
 import type { Check } from '../verdict.ts'
 import type { ReceiptDocuments } from './documents.ts'
 
-/** Name of a receipt's one subject: the sealed results, or the contract where there are none. */
+/** Name of a receipt's first subject: the sealed results, or the contract where there are none. */
 export const RESULT_SUBJECT = 'results.sealed'
 export const CONTRACT_SUBJECT = 'contract'
 
@@ -116,6 +117,7 @@ export function linkChecks(doc: ReceiptDocuments): readonly Check[] {
     ...subjectChecks(doc),
     ...outcomeChecks(doc),
     ...sessionListChecks(contract.value, stated),
+    ...itemListChecks(contract.value, doc.statement),
   ]
 }
 
@@ -129,7 +131,7 @@ function json(value: unknown): Json {
 }
 
 function subjectChecks({ statement, contract }: ReceiptDocuments): readonly Check[] {
-  const { type, outcome, outputs } = statement.predicate
+  const { type, outcome, outputs, items } = statement.predicate
   const [subject] = statement.subject
   const contractHash = toHex(fromBase64Url(contract.digest))
   const isResult = subject?.name === RESULT_SUBJECT && type === 'execution'
@@ -137,9 +139,9 @@ function subjectChecks({ statement, contract }: ReceiptDocuments): readonly Chec
   return [
     check(
       'signature.subject',
-      statement.subject.length === 1 && (isResult || isContract),
-      `one subject: ${RESULT_SUBJECT} of an execution, or ${CONTRACT_SUBJECT} ${contractHash}`,
-      statement.subject.map((s) => `${s.name} ${s.digest.sha256}`).join(', '),
+      (items !== undefined || statement.subject.length === 1) && (isResult || isContract),
+      `${items === undefined ? 'one subject' : 'first'}: ${RESULT_SUBJECT} of an execution, or ${CONTRACT_SUBJECT} ${contractHash}`,
+      subject === undefined ? 'none' : `${subject.name} ${subject.digest.sha256} of ${statement.subject.length}`,
     ),
     check(
       'signature.results',

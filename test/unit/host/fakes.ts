@@ -3,7 +3,7 @@ import type { Clock } from '../../../src/host/job/clock.ts'
 import type { SealedResults } from '../../../src/host/job/outbox.ts'
 import type { Transfers } from '../../../src/host/job/transfers.ts'
 import { isolationOf, wasmProfile } from '../../../src/host/runner/profiles.ts'
-import type { RunEnd, RunInput, Runner, RunOutcome, RunRequest } from '../../../src/host/runner/types.ts'
+import type { LoadedJob, RunEnd, RunInput, Runner, RunOutcome, RunRequest } from '../../../src/host/runner/types.ts'
 import { AttestError } from '../../../src/verify/errors.ts'
 import { testBytes } from '../../support/keys.ts'
 
@@ -84,7 +84,10 @@ export function fakeDevices(count: number): DeviceAttester {
 }
 
 /** What a fake workload does with its plaintext inputs. */
-export type Workload = (inputs: ReadonlyMap<string, Uint8Array>) => {
+export type Workload = (
+  inputs: ReadonlyMap<string, Uint8Array>,
+  argv: readonly string[],
+) => {
   readonly kind?: RunEnd
   readonly outputs?: Readonly<Record<string, Uint8Array>>
   readonly stdout?: Uint8Array
@@ -137,7 +140,7 @@ export class FakeRunner implements Runner {
       kind = 'succeeded',
       outputs = {},
       stdout = new Uint8Array(),
-    } = signal.aborted ? { kind: 'cancelled' as const } : this.#workload(inputs)
+    } = signal.aborted ? { kind: 'cancelled' as const } : this.#workload(inputs, request.argv)
     return {
       kind,
       exitCode: kind === 'succeeded' ? 0 : null,
@@ -150,6 +153,26 @@ export class FakeRunner implements Runner {
       usage: { wallMs: 5, cpuMs: 4, memoryPeakBytes: 1000, bytesIn: 10, bytesOut: 20 },
       release: () => {
         this.held--
+        return Promise.resolve()
+      },
+    }
+  }
+
+  /** Inputs that are loaded now. */
+  loaded = 0
+
+  async load(request: RunRequest): Promise<LoadedJob> {
+    if (this.failure !== null) throw this.failure
+    const inputs: RunInput[] = []
+    for (const input of request.inputs) {
+      const bytes = await readAll(input)
+      inputs.push({ ...input, read: () => [bytes] })
+    }
+    this.loaded++
+    return {
+      run: (item, signal) => this.run({ ...request, ...item, inputs }, signal),
+      unload: () => {
+        this.loaded--
         return Promise.resolve()
       },
     }

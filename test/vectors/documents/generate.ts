@@ -4,13 +4,14 @@ import { issueFlattenedJws, issueGeneralJws, publicOf } from '../../../src/seal/
 import { cosign, signCheckpoint } from '../../../src/seal/note.ts'
 import { equal, fromBase64Url, toBase64Url, toHex, utf8 } from '../../../src/verify/bytes/bytes.ts'
 import { crypto } from '../../../src/verify/crypto/node.ts'
+import { type ArrayTerms, itemManifestName } from '../../../src/verify/documents/array.ts'
 import { encodeBinding, parseBinding } from '../../../src/verify/documents/binding.ts'
-import { CONTRACT_TYP } from '../../../src/verify/documents/contract.ts'
+import { CONTRACT_TYP, encodeContract, parseContract } from '../../../src/verify/documents/contract.ts'
 import { deviceNonce } from '../../../src/verify/documents/device-nonce.ts'
 import { ERASURE_TYP } from '../../../src/verify/documents/erasure.ts'
 import { EVENT_TYP } from '../../../src/verify/documents/event-statement.ts'
 import { bundleFromJson, evidenceDigest } from '../../../src/verify/documents/evidence-bundle.ts'
-import { encodeRevocation, GRANT_TYP, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
+import { encodeGrant, encodeRevocation, GRANT_TYP, parseGrant, REVOCATION_TYP } from '../../../src/verify/documents/grant.ts'
 import { encodeHeader, STREAM_SUITE } from '../../../src/verify/documents/header.ts'
 import { HOLD_TYP } from '../../../src/verify/documents/hold.ts'
 import { INTENT_TYP } from '../../../src/verify/documents/intent.ts'
@@ -29,10 +30,12 @@ import {
   sessionStart,
   sizeBits,
 } from '../../../src/verify/documents/session.ts'
-import { RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
+import { encodeStatement, parseStatement, RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
+import { encodeSuccession, SUCCESSION_TYP } from '../../../src/verify/documents/succession.ts'
 import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
 import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
 import { encodeCanonical, type Json } from '../../../src/verify/formats/canonical-json.ts'
+import { succeed, verifySuccession } from '../../../src/verify/receipt/index.ts'
 import {
   COSIGNATURE_ED25519,
   consistencyProof,
@@ -60,7 +63,7 @@ import {
   T0,
   useKey,
 } from '../../support/job-documents.ts'
-import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
+import { noteSigner, type TestKey, testBytes, testKey, testMlDsaKey } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, mlDsaTrust, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
 import { everyRequirement } from '../../support/requirements.ts'
@@ -99,6 +102,7 @@ export async function generate(): Promise<readonly Vector[]> {
     ...(await eventVectors()),
     await keyProofVector(),
     ...(await brokerVectors()),
+    ...(await successionVectors()),
   ]
 }
 
@@ -160,6 +164,64 @@ function keyProofVector(): Promise<Vector> {
   return signed('037-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
 }
 
+/** A gateway's succession, and the trust file of 028b once it is taken in. */
+async function successionVectors(): Promise<readonly Vector[]> {
+  const [next, nextMlDsa] = [testKey('next gateway'), await testMlDsaKey('next gateway')]
+  const payload = encodeSuccession({
+    v: 1,
+    from: publicOf(gateway.jwk),
+    to: publicOf(next.jwk),
+    mlDsa: nextMlDsa.key,
+    retired: '2026-06-01T00:00:00Z',
+  })
+  const jws = await issueGeneralJws(payload, SUCCESSION_TYP, [gateway.jwk, next.jwk], gatewayMlDsa)
+  const trust = encodeTrustFile(succeed(mlDsaTrust, await verifySuccession(jws)))
+  return [
+    {
+      id: '050-succession',
+      page: 'succession.md',
+      expect: {
+        typ: SUCCESSION_TYP,
+        digest: await digestOf(payload),
+        signers: [await thumbprint(publicOf(gateway.jwk)), await thumbprint(publicOf(next.jwk))],
+        mlDsa: await thumbprint(gatewayMlDsa.key),
+      },
+      files: { 'payload.golden.json': payload, 'succession.golden.json': jws },
+    },
+    {
+      id: '050b-trust-file-retired',
+      page: 'trust-file.md',
+      expect: { sha256: toHex(await crypto.digest('SHA-256', trust)) },
+      files: { 'trust.golden.json': trust },
+    },
+  ]
+}
+
+const array: ArrayTerms = {
+  items: [['--patient', '0'], ['--patient', '1'], ['--summary']],
+  itemLimits: { timeMs: 20_000, outputBytes: 524_288 },
+  onItemFailure: 'continue',
+}
+
+/** The sample job as an array job, of which one item failed. */
+function arrayStatement(statement: Uint8Array): Uint8Array {
+  const { predicate, subject, ...rest } = parseStatement(statement)
+  return encodeStatement({
+    ...rest,
+    subject: [...subject, ...[0, 1, 2].map((i) => ({ name: itemManifestName(i), digest: { sha256: toHex(testBytes(`item ${i}`, 32)) } }))],
+    predicate: {
+      ...predicate,
+      outcome: { kind: 'failed', exitCode: null, code: 'JOB_FAILED', reason: '2 of 3 items succeeded' },
+      outputs: [],
+      items: [
+        { kind: 'succeeded', exitCode: 0 },
+        { kind: 'failed', exitCode: 3 },
+        { kind: 'succeeded', exitCode: 0 },
+      ],
+    },
+  })
+}
+
 async function documentVectors({ documents, file }: Built): Promise<readonly Vector[]> {
   const { contract, grant, policy, header, binding, intent } = documents
   if (intent === null || file.evidence === null || file.nonceCheckpoint === null) throw new Error('the sample job has all parts')
@@ -169,7 +231,9 @@ async function documentVectors({ documents, file }: Built): Promise<readonly Vec
   const nonce = await jobNonce(job, file.ownerNonces.map(fromBase64Url), file.nonceCheckpoint)
   return [
     await signed('010-contract', 'contract.md', contract, CONTRACT_TYP, submitter),
+    await signed('010b-contract-array', 'contract.md', encodeContract({ ...parseContract(contract), array }), CONTRACT_TYP, submitter),
     await signed('011-grant', 'grant.md', grant, GRANT_TYP, owner),
+    await signed('011b-grant-items', 'grant.md', encodeGrant({ ...parseGrant(grant), items: array.items }), GRANT_TYP, owner),
     await signed('012-revocation', 'grant.md', revocation, REVOCATION_TYP, owner),
     await plain('013-policy', 'policy.md', policy),
     await plain(
@@ -300,6 +364,7 @@ async function receiptVectors({ bytes, documents }: Built, mlDsa: Built): Promis
   const jws = await issueGeneralJws(documents.statement, RECEIPT_TYP, [jobKey.jwk, gateway.jwk])
   return [
     await plain('026-statement', 'receipt.md', documents.statement),
+    await plain('026b-statement-items', 'receipt.md', arrayStatement(documents.statement)),
     {
       id: '027-receipt',
       page: 'receipt.md',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -118,6 +119,63 @@ describe('results', () => {
   it('rejects a dataset in place of results', async () => {
     const sealed = await seal()
     await expectRefusal({ ...sealed, bytes: Buffer.from('no sealed file') }, 'RECEIPT_INCONSISTENT')
+  })
+
+  describe('of an array job', () => {
+    const sealed = async (items: readonly ('succeeded' | 'failed')[] = ['succeeded', 'failed'], job = JOB): Promise<Sealed> => {
+      const path = join(root, `sealed-${runs++}`)
+      const file = (name: string, text: string) => ({ path: name, size: text.length, read: () => [new TextEncoder().encode(text)] })
+      const recipients = [owner.recipient.publicKey]
+      const list = items.map((outcome, i) => ({ outcome, files: [file('out/x', `item ${i}`), file('stdout', ''), file('stderr', 'e')] }))
+      const { sha256, manifests } = await sealResults({ job, outcome: 'failed', recipients, files: [], items: list }, path)
+      const named = manifests.map((m, i) => ({ name: `items/${i}/manifest.json`, digest: { sha256: m } }))
+      const outcomes = items.map((kind) => ({ kind, exitCode: kind === 'succeeded' ? 0 : null }))
+      return {
+        bytes: readFileSync(path),
+        subject: [{ name: 'results.sealed', digest: { sha256 } }, ...named],
+        predicate: { jobId: 'id', job: JOB, outputs: [], items: outcomes } as unknown as Predicate,
+      }
+    }
+
+    it('lie in a folder for each item, with the manifest that the receipt names', async () => {
+      const results = await sealed()
+      const opened = await fetch(results)
+      expect(opened?.files.map((f) => f.path)).toEqual([0, 1].flatMap((i) => ['out/x', 'stdout', 'stderr'].map((f) => `items/${i}/${f}`)))
+      expect(readFileSync(join(target, 'items/1/out/x'), 'utf8')).toBe('item 1')
+      const manifest = createHash('sha256').update(readFileSync(join(target, 'items/1/manifest.json')))
+      expect(manifest.digest('hex')).toBe(results.subject[2]?.digest.sha256)
+    })
+
+    it.each<[string, (results: Sealed) => Sealed]>([
+      ['an item that the receipt does not name', (r) => ({ ...r, subject: r.subject.slice(0, -1) })],
+      [
+        'an item fewer than the receipt names',
+        (r) => ({ ...r, subject: [...r.subject, { name: 'items/2/manifest.json', digest: r.subject[1]?.digest ?? { sha256: '' } }] }),
+      ],
+      ['items in each other’s place', (r) => ({ ...r, subject: [r.subject[0], r.subject[2], r.subject[1]] as Sealed['subject'] })],
+      [
+        'the output of one item claimed for another',
+        (r) => ({
+          ...r,
+          subject: [...r.subject.slice(0, 2), { name: 'items/1/manifest.json', digest: r.subject[1]?.digest ?? { sha256: '' } }],
+        }),
+      ],
+      [
+        'another outcome of an item',
+        (r) => ({
+          ...r,
+          predicate: {
+            ...r.predicate,
+            items: [
+              { kind: 'failed', exitCode: null },
+              { kind: 'failed', exitCode: null },
+            ],
+          },
+        }),
+      ],
+    ])('are refused with %s', async (_, change) => {
+      await expectRefusal(change(await sealed()), 'RECEIPT_INCONSISTENT')
+    })
   })
 
   it('overwrites nothing', async () => {

@@ -69,6 +69,8 @@ interface Stage {
   readonly transfers: FakeTransfers
   readonly clock: FakeClock
   readonly phases: string[]
+  /** Items of an array job that have ended, as told. */
+  readonly counts: number[]
   readonly attested: Attested
   readonly sigKey: string
 }
@@ -82,6 +84,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
   transfers.headers.set(header, of.header)
   transfers.files.set(header, of.file)
   const phases: string[] = []
+  const counts: number[] = []
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
       logged += chunk.toString()
@@ -100,7 +103,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     agent: 'sealgate/test',
     releaseWaitMs: 60_000,
     room: wholeRoom,
-    onProgress: (phase) => phases.push(phase),
+    onProgress: (phase, items) => (items === undefined ? phases.push(phase) : counts.push(items.done)),
     dialService: noService,
   }
   const offer = {
@@ -132,7 +135,7 @@ async function begin(of: Scene, workload: Workload = echo, devices: DeviceAttest
     kemDigest: await hpkeKeyDigest(binding.kem),
     simulated: true,
   }
-  return { job, scene: of, outbox, runner, transfers, clock, phases, attested, sigKey: binding.sig.publicKey }
+  return { job, scene: of, outbox, runner, transfers, clock, phases, counts, attested, sigKey: binding.sig.publicKey }
 }
 
 async function release(stage: Stage, changes: ReleaseChanges = {}): Promise<void> {
@@ -259,6 +262,59 @@ describe('a job that succeeds', () => {
     await release(stage, { intent: { job: scene.grantDigest } })
     expect((await outcomeOf(stage)).predicate.outcome.kind).toBe('succeeded')
     expect(stage.runner.runs).toBe(1)
+  })
+})
+
+describe('an array job', () => {
+  const array = { items: [['a'], ['b'], ['c']], itemLimits: { timeMs: 1000, outputBytes: 1000 }, onItemFailure: 'continue' as const }
+  const each: Workload = (_, argv) => ({
+    kind: argv.at(-1) === 'b' ? 'failed' : 'succeeded',
+    outputs: { [`${CANARY}.txt`]: utf8(`item ${argv.join(' ')}`) },
+  })
+
+  it('reads its inputs once, runs each item, and names what each left', async () => {
+    const stage = await begin(await sceneFor({ contract: { array }, grant: { items: null } }), each)
+    await release(stage)
+    const { subject, predicate } = await outcomeOf(stage)
+    expect(predicate.outcome).toMatchObject({ kind: 'failed', code: 'JOB_FAILED', reason: '2 of 3 items succeeded' })
+    expect(predicate.items?.map((i) => i.kind)).toEqual(['succeeded', 'failed', 'succeeded'])
+    expect(predicate.outputs).toEqual([])
+    const files = await openResults(stage.outbox.resultsPath(stage.job.jobId))
+    expect(files.get(`items/2/out/${CANARY}.txt`)?.toString()).toBe(`item ${[...stage.scene.contract.argv, 'c'].join(' ')}`)
+    expect(subject.map((s) => s.name)).toEqual(['results.sealed', ...[0, 1, 2].map((i) => `items/${i}/manifest.json`)])
+    for (const { name, digest } of subject.slice(1)) {
+      expect(digest.sha256).toBe(
+        createHash('sha256')
+          .update(files.get(name) ?? '')
+          .digest('hex'),
+      )
+    }
+    expect(stage.transfers.downloads).toBe(1)
+    expect(stage.runner.loaded).toBe(0)
+    expect(stage.counts).toEqual([1, 2, 3])
+  })
+
+  it('is refused, before anything of its data is fetched, under a grant that allows another list', async () => {
+    for (const grant of [{}, { items: [['a'], ['b']] }]) {
+      const stage = await begin(await sceneFor({ contract: { array }, grant }), each)
+      await release(stage)
+      expect((await outcomeOf(stage)).predicate).toMatchObject({ type: 'refusal', outcome: { code: 'GRANT_DENIED' } })
+      expect(stage.transfers.downloads).toBe(0)
+      await rm(folder, { recursive: true })
+      folder = await mkdtemp(join(tmpdir(), 'job-'))
+    }
+  })
+
+  it('that is cancelled in the middle signs and seals the items that are done', async () => {
+    const stage = await begin(await sceneFor({ contract: { array }, grant: { items: array.items } }), each)
+    stage.runner.onRunning = () => {
+      if (stage.runner.runs === 2) stage.job.cancel('enough')
+    }
+    await release(stage)
+    const { subject, predicate } = await outcomeOf(stage)
+    expect(predicate).toMatchObject({ type: 'execution', outcome: { kind: 'cancelled', code: 'CANCELLED' } })
+    expect(predicate.items?.map((i) => i.kind)).toEqual(['succeeded', 'cancelled', 'not-run'])
+    expect(subject.map((s) => s.name)).toEqual(['results.sealed', 'items/0/manifest.json', 'items/1/manifest.json'])
   })
 })
 

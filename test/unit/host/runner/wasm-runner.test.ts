@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createRunner, type Runner } from '../../../../src/host/runner/index.ts'
+import { createRunner, type RunInput, type Runner } from '../../../../src/host/runner/index.ts'
 import { wasmProfile } from '../../../../src/host/runner/profiles.ts'
 import { nodeArguments, permissionFlag } from '../../../../src/host/runner/wasm-process.ts'
 import type { ImageRef } from '../../../../src/verify/documents/contract.ts'
@@ -296,6 +296,44 @@ describe('wasm runner', () => {
     await expect(runner.run({ ...requestOf(image), inputs: [short] }, new AbortController().signal)).rejects.toMatchObject({
       code: 'STREAM_TRUNCATED',
     })
+  })
+
+  it('reads inputs once for several runs of one job, and erases them after the last', async () => {
+    const body = [...drop(open(OUT, 'f', CREATE, WRITE)), ...drop(call('fd_write', FIRST_FILE, 0, 1, 48))]
+    const image = await imageOf(assemble({ body, data: { ...textAt64('secret'), 128: 'f' } }))
+    let reads = 0
+    const content = Buffer.from('input')
+    const input = {
+      name: 'a',
+      size: content.length,
+      read: () => {
+        reads++
+        return [content]
+      },
+    }
+    const request = { ...requestOf(image), inputs: [input] }
+    const { signal } = new AbortController()
+    const loaded = await runner.load(request, signal)
+    const small = { ...request.limits, outputBytes: 5 }
+    const outcomes = [
+      await loaded.run({ argv: ['1'], limits: request.limits }, signal),
+      await loaded.run({ argv: ['2'], limits: small }, signal),
+      await loaded.run({ argv: ['3'], limits: request.limits }, AbortSignal.abort()),
+    ]
+    expect(outcomes.map((o) => o.kind)).toEqual(['succeeded', 'output-too-large', 'cancelled'])
+    expect(reads).toBe(1)
+    await loaded.unload()
+    await Promise.all(outcomes.map((o) => o.release()))
+  })
+
+  it('loads nothing that does not fit, is not whole, or that its profile cannot apply', async () => {
+    const image = await imageOf(assemble({ body: [] }))
+    const { signal } = new AbortController()
+    const load = (inputs: readonly RunInput[], limits = {}) => runner.load({ ...requestOf(image, { limits }), inputs }, signal)
+    const huge = { name: 'a', size: 2 ** 40, read: () => expect.fail('was read') }
+    await expect(load([huge])).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' })
+    await expect(load([{ name: 'a', size: 10, read: () => [Buffer.from('half')] }])).rejects.toMatchObject({ code: 'STREAM_TRUNCATED' })
+    await expect(load([], { outputBytes: 0 })).rejects.toMatchObject({ code: 'DOCUMENT_INVALID' })
   })
 
   it('ends running jobs when it closes, and erases outputs on release', async () => {

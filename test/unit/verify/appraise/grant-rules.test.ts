@@ -52,10 +52,27 @@ describe('a grant', () => {
     expect(await failed({})).toEqual([])
   })
 
+  const array = { items: [['a'], ['b', 'c']], itemLimits: { timeMs: 1000, outputBytes: 1000 }, onItemFailure: 'continue' as const }
+
+  it('allows the items that it lists, in any order and number, or any where it says so', async () => {
+    for (const items of [null, array.items, [['x'], ...array.items].reverse()]) {
+      expect(await failed({ contract: { array }, grant: { items } })).toEqual([])
+    }
+    expect(await failed({ grant: { items: null } })).toEqual([])
+  })
+
   const cases: readonly (readonly [string, Case, readonly string[]])[] = [
     ['a dataset that it does not list', { grant: { datasets: [OTHER] } }, ['policy.grant-dataset', 'policy.grant-coverage']],
     ['a signer who does not own the data', { signer: OTHER }, ['policy.grant-owner', 'policy.grant-coverage']],
     ['data of another owner', { header: { owner: OTHER } }, ['policy.grant-owner', 'policy.grant-coverage']],
+    ['an array job, where it says nothing of items', { contract: { array } }, ['policy.grant-items']],
+    ['an array job, though it pins no argument', { contract: { array }, grant: { argv: null } }, ['policy.grant-items']],
+    ['an item that it does not list', { contract: { array }, grant: { items: [['a'], ['b']] } }, ['policy.grant-items']],
+    [
+      'arguments of an item run together',
+      { contract: { array: { ...array, items: [['a', 'b']] } }, grant: { items: [['a b'], ['a'], ['b']] } },
+      ['policy.grant-items'],
+    ],
     ['another image', { contract: { image: { runner: 'wasm', digest: `sha256:${'00'.repeat(32)}` } } }, ['policy.grant-image']],
     [
       'the image under another runner',
