@@ -149,7 +149,7 @@ async function serve({ folder, config, keys, address, logger, store, clock }: Pa
   await jobs.resume()
   const bytes = byteHandler({ uploads, folder: store.blobs, readable: (caller, blobId) => access.readable(caller, blobId), logger })
   const { connections, connectionsPerIdentity } = limits
-  const { upgrade } = new Relay({ db, hosts: registry, clock, logger })
+  const { upgrade } = new Relay({ db, jobs, hosts: registry, clock, logger })
   let listener: Listener
   let publicLog: PublicListener | null = null
   try {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { connect, type TLSSocket } from 'node:tls'
@@ -35,6 +36,8 @@ export class ServiceChannel {
     this.#pin = pin
     this.#key = key
     this.#open = open
+    // Every dial listens to it while it is under way: as many at a time as there may be connections.
+    setMaxListeners(0, this.#closing.signal)
     this.agent = new Agent({ keepAlive: true, timeout: KEEP_MS, maxSockets: MAX_CLIENT_CONNECTIONS })
     this.agent.createConnection = (_options, onCreate) => {
       this.connect().then(

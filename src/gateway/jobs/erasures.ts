@@ -99,15 +99,22 @@ export class Erasures {
 
   /** Tells the host of a job to stop it, also again, where the owner of one of its datasets has asked for that. */
   async stop(jobId: string): Promise<void> {
-    const { db, hosts } = this.#core.means
+    if (!(await this.wishToStop(jobId))) return
+    await this.#core.alone(jobId, async ({ row, state }) => {
+      if (WITH_KEYS.includes(state) && row.host !== null) this.#core.means.hosts.send(row.host, { jobCancel: { jobId } })
+    })
+    this.#core.watchers.notify(jobId)
+  }
+
+  /** True where the owner of one of the job's datasets had it erased and asked that jobs stop. */
+  async wishToStop(jobId: string): Promise<boolean> {
+    const { db } = this.#core.means
     const inputs = db.selectFrom('job_inputs').innerJoin('erasures', 'erasures.dataset', 'job_inputs.dataset')
     const orders = await inputs.select('erasures.order_jws').where('job_inputs.job_id', '=', jobId).execute()
     for (const { order_jws } of orders) {
-      if (!(await this.#readOrder(order_jws)).value.stopJobs) continue
-      await this.#core.alone(jobId, async ({ row, state }) => {
-        if (WITH_KEYS.includes(state) && row.host !== null) hosts.send(row.host, { jobCancel: { jobId } })
-      })
+      if ((await this.#readOrder(order_jws)).value.stopJobs) return true
     }
+    return false
   }
 
   async #readOrder(jws: Uint8Array): Promise<{ readonly value: ErasureOrder; readonly digest: string; readonly signer: string }> {

@@ -132,6 +132,24 @@ export class Jobs {
     return viewJob(this.#core.means.db, jobId)
   }
 
+  /**
+   * The host of a job that serves now: it runs, and nobody whose data it has wants it to stop.
+   * @throws AttestError `NOT_FOUND`, `JOB_CONFLICT`, `DATASET_ERASED`.
+   */
+  async servingHost(jobId: string): Promise<string> {
+    const { row, state, grants } = await this.#core.facts(jobId)
+    if (state !== 'running' || row.host === null) throw new AttestError('JOB_CONFLICT', `the job is ${state}`, { at: 'job.state' })
+    if ((await this.revocations.wishToStop(grants)) !== null || (await this.erasures.wishToStop(jobId))) {
+      throw new AttestError('JOB_CONFLICT', 'an owner has asked that the job stop', { at: 'job.state' })
+    }
+    return row.host
+  }
+
+  /** Resolves when {@link servingHost} may answer otherwise, or the signal fires. Ask for it before asking that. */
+  changed(jobId: string, signal: AbortSignal): Promise<void> {
+    return this.#core.watchers.next(jobId, signal)
+  }
+
   /** The job now, after each change and each item, and a last time in its final state. */
   async *watch(jobId: string, signal: AbortSignal): AsyncGenerator<JobView> {
     let seen = 0

@@ -80,12 +80,12 @@ export class Revocations {
 
   /** Why a job was cancelled, for people: the owner's wish where there was one, then what the host says. */
   async reasonOfStop({ grants }: JobFacts, reason: string): Promise<string> {
-    const wish = await this.#wishToStop(grants)
+    const wish = await this.wishToStop(grants)
     return wish === null ? reason : `${wish} and asked that its jobs stop: ${reason}`
   }
 
   /** Why jobs of these grants are to stop; null: they may go on. */
-  async #wishToStop(grants: JobFacts['grants']): Promise<string | null> {
+  async wishToStop(grants: JobFacts['grants']): Promise<string | null> {
     const revoked = await this.#core.means.grants.stopping(grants)
     if (revoked.size > 0) return revokedWords(revoked)
     const held = await this.#core.means.holds.stopping(grants)
@@ -110,7 +110,8 @@ export class Revocations {
   /** The host signs how the job ended, so the job ends when that comes. */
   async #stop({ row, state, grants }: JobFacts): Promise<void> {
     if (!WITH_KEYS.includes(state) || row.host === null) return
-    if ((await this.#wishToStop(grants)) === null) return
+    if ((await this.wishToStop(grants)) === null) return
     this.#core.means.hosts.send(row.host, { jobCancel: { jobId: row.job_id } })
+    this.#core.watchers.notify(row.job_id)
   }
 }

@@ -26,10 +26,8 @@ export async function reachableJob(db: Database, caller: Caller, jobId: string):
   return { row, contract }
 }
 
-/** @throws AttestError `NOT_FOUND`, `JOB_CONFLICT` for a job that serves nobody now. @returns its host. */
-export async function serviceHost(db: Database, caller: Caller, jobId: string): Promise<string> {
-  const { row, contract } = await reachableJob(db, caller, jobId)
+/** @throws AttestError `NOT_FOUND`, `JOB_CONFLICT` for a job that is no service. */
+export async function requireService(db: Database, caller: Caller, jobId: string): Promise<void> {
+  const { contract } = await reachableJob(db, caller, jobId)
   if (contract.service === null) throw new AttestError('JOB_CONFLICT', 'the job is no service', { at: 'contract.service' })
-  if (row.state !== 'running' || row.host === null) throw new AttestError('JOB_CONFLICT', `the job is ${row.state}`, { at: 'job.state' })
-  return row.host
 }

@@ -9,16 +9,25 @@ import { toBase64Url } from '../../verify/bytes/bytes.ts'
 import { AttestError } from '../../verify/errors.ts'
 import type { Clock } from '../clock.ts'
 import type { HostRegistry } from '../hosts/registry.ts'
+import type { Jobs } from '../jobs/index.ts'
 import { type Caller, callerOf } from '../server/caller.ts'
 import type { Database } from '../store/open-store.ts'
-import { serviceHost } from './access.ts'
+import { requireService } from './access.ts'
 import { splice } from './splice.ts'
 
 export interface RelayMeans {
   readonly db: Database
+  readonly jobs: Pick<Jobs, 'servingHost' | 'changed'>
   readonly hosts: HostRegistry
   readonly clock: Clock
   readonly logger: Logger
+}
+
+/** The clients' ends of one job, waiting or joined. */
+interface Kept {
+  readonly ends: Set<Duplex>
+  /** Fires when the last of them has closed. */
+  readonly none: AbortController
 }
 
 /** A client that waits for the host's end. */
@@ -42,6 +51,8 @@ export class Relay {
   readonly #means: RelayMeans
   readonly #waiting = new Map<string, Waiting>()
   readonly #open = new Map<string, number>()
+  readonly #kept = new Map<string, Kept>()
+  readonly #joined = new WeakSet<Duplex>()
 
   constructor(means: RelayMeans) {
     this.#means = means
@@ -66,10 +77,14 @@ export class Relay {
   }
 
   async #await(caller: Caller, jobId: string, client: Duplex): Promise<void> {
-    const host = await serviceHost(this.#means.db, caller, jobId)
+    await requireService(this.#means.db, caller, jobId)
     if (client.destroyed) return
     this.#count(client, `job:${jobId}`, MAX_PER_JOB)
     this.#count(client, caller.id, MAX_PER_CALLER)
+    // Kept before the job is asked for: whatever it becomes from here on ends this connection.
+    this.#keep(client, jobId)
+    const host = await this.#means.jobs.servingHost(jobId)
+    if (client.destroyed || client.writableEnded) return
     const connectionId = toBase64Url(randomBytes(16))
     const late = (): void => {
       this.#waiting.delete(connectionId)
@@ -94,8 +109,43 @@ export class Relay {
     }
     this.#waiting.delete(connectionId)
     waiting.cancel()
+    if (waiting.client.writableEnded) throw new AttestError('JOB_CONFLICT', 'the job serves nobody any more', { at: 'job.state' })
+    this.#joined.add(waiting.client)
     for (const end of [waiting.client, socket]) end.write(SWITCHING)
     splice(waiting.client, socket)
+  }
+
+  #keep(client: Duplex, jobId: string): void {
+    const kept = this.#kept.get(jobId) ?? { ends: new Set(), none: new AbortController() }
+    kept.ends.add(client)
+    client.once('close', () => {
+      kept.ends.delete(client)
+      if (kept.ends.size > 0) return
+      kept.none.abort()
+      if (this.#kept.get(jobId) === kept) this.#kept.delete(jobId)
+    })
+    if (this.#kept.has(jobId)) return
+    this.#kept.set(jobId, kept)
+    void this.#watch(jobId, kept)
+  }
+
+  /** Ends every connection of a job once it serves nobody any more, whatever its host does. */
+  async #watch(jobId: string, { ends, none }: Kept): Promise<void> {
+    while (!none.signal.aborted) {
+      const changed = this.#means.jobs.changed(jobId, none.signal)
+      try {
+        await this.#means.jobs.servingHost(jobId)
+      } catch (error) {
+        // Whoever comes from here on is watched anew.
+        this.#kept.delete(jobId)
+        for (const end of ends) {
+          if (this.#joined.has(end)) end.destroy()
+          else this.#refuse(end, error)
+        }
+        return
+      }
+      await changed
+    }
   }
 
   #count(socket: Duplex, key: string, max: number): void {
@@ -110,6 +160,7 @@ export class Relay {
   }
 
   #refuse(socket: Duplex, error: unknown): void {
+    if (socket.writableEnded) return
     const { code, message } = publicError(error)
     if (code === 'INTERNAL') this.#means.logger.error({ err: error }, 'a relay failed')
     const body = JSON.stringify({ code, message })

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Duplex } from 'node:stream'
 import type { BaseLogger } from 'pino'
 import type { Contract, ServiceTerms } from '../../verify/documents/contract.ts'
@@ -30,6 +31,8 @@ export class JobService {
   constructor(terms: NonNullable<Contract['service']>, means: ServiceMeans) {
     this.#terms = terms
     this.#means = means
+    // Every dial listens to it while it is under way: as many at a time as the gateway asks for.
+    setMaxListeners(0, this.#closing.signal)
     const { job, key, sign, renew, logger } = means
     this.#front = new ServiceFront({ key, terms, sessions: new Sessions(job, sign), renew, onIdle: () => this.#idle.abort(), logger })
   }

@@ -91,6 +91,34 @@ describe('a client of a service', () => {
     expect(await (await fetch(`${url}/x`)).text()).toBe('from inside')
   })
 
+  it('dials many connections at a time without a warning of leaked listeners', async () => {
+    const of = await service()
+    const warnings: string[] = []
+    const onWarning = ({ name }: Error): void => void warnings.push(name)
+    process.on('warning', onWarning)
+    closers.push(() => process.off('warning', onWarning))
+    let together: (() => void)[] | null = null
+    // As a dial does that can be given up; from `together` on none is through before twenty are under way.
+    const open: ConnectRequest['open'] = async (signal) => {
+      const listen = (): void => undefined
+      signal.addEventListener('abort', listen)
+      if (together !== null && together.length < 20) {
+        await new Promise<void>((resolve) => {
+          together?.push(resolve)
+          if (together?.length === 20) for (const go of together) go()
+        })
+      }
+      const socket = await of.open()
+      signal.removeEventListener('abort', listen)
+      return socket
+    }
+    const { url } = await connected(of, { open })
+    together = []
+    await Promise.all(Array.from({ length: 32 }, () => fetch(`${url}/x`).then((r) => r.text())))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(warnings).toEqual([])
+  })
+
   it('sends nothing to a gateway in the middle that has a certificate of its own', async () => {
     const honest = await service()
     const own = await createServiceKey()

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import type { Duplex } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { TlsIdentity } from '../../../../src/rpc/index.ts'
@@ -49,12 +49,22 @@ async function run(): Promise<void> {
   await until(async () => (await scenario.state()) === 'running', 'the job runs')
 }
 
-async function dial(role: 'client' | 'host', name: string, path: string): Promise<Duplex> {
+async function dial(role: 'client' | 'host', name: string, path: string, signal?: AbortSignal): Promise<Duplex> {
   const channel = await gateway.dial(role, name)
-  const end = await dialRelay(channel, path)
+  const end = await dialRelay(channel, path, signal)
   ends.push(end.on('error', () => undefined))
   return end
 }
+
+/** Both ends of an open relay. */
+async function joined(client = 'alice'): Promise<{ readonly client: Duplex; readonly inside: Duplex }> {
+  const waiting = dial('client', client, servicePath(scenario.jobId))
+  const inside = await dial('host', 'host1', relayPath(await told()))
+  return { client: await waiting, inside }
+}
+
+const closed = (...of: readonly Duplex[]): Promise<unknown> =>
+  Promise.all(of.map((end) => (end.destroyed ? null : once(end.resume(), 'close'))))
 
 const told = async (): Promise<string> => (await host.next('serviceConnection')).connectionId ?? ''
 const read = async (end: Duplex): Promise<string> => String((await once(end, 'data'))[0])
@@ -118,5 +128,80 @@ describe('a relay', () => {
       async () => (await outcomeOf(() => Promise.race([dial('client', 'alice', servicePath(scenario.jobId)), told()]))) === 'accepted',
       'room again',
     )
+  })
+})
+
+describe('a signal that has many relays', () => {
+  it('is listened to by none that is open, and an open relay outlives it', async () => {
+    await run()
+    const over = new AbortController()
+    const { signal } = over
+    const first: Duplex[] = []
+    for (let i = 0; i < 12; i++) {
+      const waiting = dial('client', 'alice', servicePath(scenario.jobId), signal)
+      const inside = await dial('host', 'host1', relayPath(await told()), signal)
+      const client = await waiting
+      expect(getEventListeners(signal, 'abort')).toEqual([])
+      if (i === 0) first.push(client, inside)
+    }
+    over.abort()
+    const [client, inside] = first as [Duplex, Duplex]
+    client.write('still here')
+    expect(await read(inside)).toBe('still here')
+  })
+
+  it('gives up a relay that nobody has joined yet, and one that was not dialled', async () => {
+    await run()
+    const over = new AbortController()
+    const outcome = outcomeOf(() => dial('client', 'alice', servicePath(scenario.jobId), over.signal))
+    await told()
+    over.abort()
+    expect(await outcome).toBe('CANCELLED')
+    expect(await outcomeOf(() => dial('client', 'alice', servicePath(scenario.jobId), over.signal))).toBe('CANCELLED')
+    expect(getEventListeners(over.signal, 'abort')).toEqual([])
+  })
+})
+
+describe('a relay of a job that is to stop, though its host goes on', () => {
+  const refused = (): Promise<string> => outcomeOf(() => dial('client', 'alice', servicePath(scenario.jobId)))
+
+  it.each([
+    ['a revocation with stopJobs', (): Promise<unknown> => scenario.revoke(undefined, true)],
+    ['a hold with stopJobs', (): Promise<unknown> => scenario.hold({ stopJobs: true })],
+    ['an erasure with stopJobs', (): Promise<unknown> => scenario.erase(undefined, { stopJobs: true })],
+  ])('closes, and none opens again: %s', async (_, stop) => {
+    await run()
+    const { client, inside } = await joined()
+    await stop()
+    await closed(client, inside)
+    expect(await refused()).toBe('JOB_CONFLICT')
+    expect(await scenario.state()).toBe('running')
+  })
+
+  it('is refused when the job is to stop while the host has not joined yet', async () => {
+    await run()
+    const outcome = refused()
+    const connection = await told()
+    await scenario.revoke(undefined, true)
+    expect(await outcome).toBe('JOB_CONFLICT')
+    expect(await outcomeOf(() => dial('host', 'host1', relayPath(connection)))).toMatch(/^(NOT_FOUND|JOB_CONFLICT)$/)
+  })
+
+  it('closes when the job is lost: no outcome came in time', async () => {
+    await run()
+    const { client, inside } = await joined()
+    gateway.clock.advance(2 * 24 * 3600)
+    await closed(client, inside)
+    await until(async () => (await scenario.state()) === 'lost', 'the job is lost')
+    expect(await refused()).toBe('JOB_CONFLICT')
+  })
+
+  it('stays open under a revocation or a hold that lets jobs go on', async () => {
+    await run()
+    const { client, inside } = await joined()
+    await scenario.hold()
+    await scenario.revoke()
+    client.write('goes on')
+    expect(await read(inside)).toBe('goes on')
   })
 })
