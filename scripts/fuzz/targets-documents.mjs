@@ -46,6 +46,7 @@ export const documentTargets = [
   document('statement', 'verify/documents/statement.js', 'Statement', payload('026-statement')),
   document('session', 'verify/documents/session.js', 'SessionRecord', payload('027c-session')),
   document('session-file', 'verify/documents/session.js', 'SessionFile', () => goldens('session.golden.json')),
+  document('succession', 'verify/documents/succession.js', 'Succession', payload('050-succession')),
   document('trust-file', 'verify/documents/trust.js', 'TrustFile', () => goldens('trust.golden.json')),
   document('kem-key-file', 'seal/kem-key-file.js', 'KemKey', kemKey),
   document('evidence-bundle', 'verify/documents/evidence-bundle.js', 'EvidenceBundle', () => goldens('bundle.golden.json')),

@@ -3,7 +3,7 @@ import { access, constants, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { exists, FILES, loadTrustFile } from '../client/index.ts'
-import { examineLog, GATEWAY_FILES, gatewayMlDsaSigner, loadConfig, loadKeys } from '../gateway/index.ts'
+import { examineLog, GATEWAY_FILES, gatewayMlDsaSigner, loadConfig, loadKeys, loadRotation } from '../gateway/index.ts'
 import { parseAddress, peerIdentity } from '../rpc/index.ts'
 import { AttestError } from '../verify/errors.ts'
 import { CA_KEY } from './folders/gateway-folder.ts'
@@ -43,6 +43,9 @@ async function tried(check: string, work: () => Promise<string>): Promise<Findin
 /** Also that receipts will be signed as the trust file of this folder, which others have, says that they are. */
 async function checkKeys(folder: string): Promise<string> {
   const { log, signing, mlDsa } = loadKeys(folder)
+  if (loadRotation(folder) !== null) {
+    throw new AttestError('DOCUMENT_INVALID', 'a rotation of keys is unfinished: run sealgate gateway rotate-keys again')
+  }
   if (mlDsa !== null) await gatewayMlDsaSigner(mlDsa)
   const trustPath = join(folder, FILES.trust)
   const trusted = (await exists(trustPath)) ? (await loadTrustFile(trustPath)).gateways.find((g) => g.x === signing.x) : undefined

@@ -37,6 +37,16 @@ export function parseDuration(value: string): number {
   return Number(match[1]) * unit
 }
 
+/** RFC 3339, and a day that exists. */
+export function parseInstant(text: string): Date {
+  const match = /^(\d{4})-(\d\d)-(\d\d)[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/.exec(text)
+  const [year = 0, month = 0, day = 0] = (match?.slice(1, 4) ?? []).map(Number)
+  const instant = new Date(match === null ? Number.NaN : text.toUpperCase())
+  const exists = new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day
+  if (Number.isNaN(instant.getTime()) || !exists) throw new InvalidArgumentError('Want RFC 3339, such as 2026-05-06T12:00:00Z.')
+  return instant
+}
+
 const SIZES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 }
 
 /** Bytes of `500`, `64M` or `2G`. */

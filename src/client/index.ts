@@ -16,6 +16,7 @@ export { pushDataset } from './dataset/push-dataset.ts'
 export { inspectSealed, type SealedDataset, type SealedOnDisk, type SealRequest, sealDataset } from './dataset/seal-dataset.ts'
 export { type BrokerFile, type EntrustableGrant, entrust, parseBrokerFile } from './entrust.ts'
 export {
+  destroyFile,
   exists,
   fileError,
   makeFolder,
@@ -25,6 +26,7 @@ export {
   readBytesIfThere,
   refuseExisting,
   replaceFile,
+  syncFolder,
   writeNew,
 } from './files.ts'
 export {

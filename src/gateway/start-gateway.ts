@@ -24,7 +24,7 @@ import { Uploads } from './blobs/uploads.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { gatewayCollateral } from './collateral/gateway-collateral.ts'
 import { GATEWAY_FILES, type GatewayConfig, loadConfig, logHeadPath } from './config/config.ts'
-import { exposedKeyFiles, type GatewayKeys, loadKeys } from './config/keys.ts'
+import { exposedKeyFiles, type GatewayKeys, loadKeys, loadRotation } from './config/keys.ts'
 import { gatewayMlDsaSigner } from './config/ml-dsa.ts'
 import { Events } from './events/events.ts'
 import { Grants } from './grants/grants.ts'
@@ -77,12 +77,16 @@ export interface RunningGateway {
  */
 export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
   const config = loadConfig(options.folder)
-  const keys = loadKeys(options.folder)
+  loadKeys(options.folder)
   const address = parseAddress(options.listen ?? config.listen)
   const logger = options.logger ?? pino({ name: 'sealgate-gateway' }, pino.destination({ dest: 2, sync: true }))
   for (const path of exposedKeyFiles(options.folder)) logger.warn({ path }, 'a key file can be read by others on this machine')
+  if (loadRotation(options.folder) !== null)
+    logger.warn('a rotation of keys is unfinished: stop, and run sealgate gateway rotate-keys again')
   const store = await openStore(join(options.folder, GATEWAY_FILES.data), options.store)
   try {
+    // Only now: until the store is ours, the keys may be rotated, and old ones must sign nothing any more.
+    const keys = loadKeys(options.folder)
     return await serve({ folder: options.folder, config, keys, address, logger, store, clock: options.clock ?? systemClock })
   } catch (error) {
     await store.close()

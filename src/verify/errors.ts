@@ -50,6 +50,8 @@ export const ERROR_CODES = {
   HOLD_STALE: { exit: 5, fix: 'A newer hold, or end of one, is in force; sign one with a higher sequence: ask again.' },
   DATASET_ERASED: { exit: 5, fix: 'The owner has erased this dataset: its key is gone, and nothing brings it back.' },
   SIGNER_UNKNOWN: { exit: 5, fix: 'The signer is not in the trust file; name one with --trust.' },
+  KEY_RETIRED: { exit: 5, fix: 'The signer was retired before this is proven to have existed; take in the succession of its key.' },
+  KEY_COMPROMISED: { exit: 5, fix: 'The key was in wrong hands before this is proven to have existed: do not rely on it.' },
   RECEIPT_INCONSISTENT: { exit: 4, fix: 'Parts of the receipt contradict each other: do not trust it.' },
   JOB_CONFLICT: { exit: 5, fix: 'The job is not in a state that allows this; see sealgate job watch.' },
   JOB_LOST: { exit: 5, fix: 'The host or the gateway went away in mid-job. Nothing was repeated: submit a new job.' },

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { AttestError } from '../../verify/errors.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
-import { type LogLevel, logLevelOption } from '../options.ts'
+import { type LogLevel, logLevelOption, parseDuration } from '../options.ts'
 
 interface WitnessOptions {
   readonly url: string
@@ -27,6 +27,14 @@ export function register(program: Command): void {
     .addOption(jsonOption())
     .addHelpText('after', examples('sealgate gateway add-witness gw --url https://w1.example --vkey w1.example+…'))
     .action(action<WitnessOptions, [string]>(askWitness))
+  gateway
+    .command('rotate-keys')
+    .description('give a gateway that is not running new keys for receipts, and sign whom the old ones hand over to')
+    .argument('<folder>', 'gateway folder')
+    .option('--overlap <duration>', 'how long witnesses may take to cosign what the old key signed', parseDuration, 3600)
+    .addOption(jsonOption())
+    .addHelpText('after', examples('sealgate gateway rotate-keys gw'))
+    .action(action<{ readonly overlap: number }, [string]>(rotate))
   gateway
     .command('doctor')
     .description('check the folder, keys, port, clock and store of a gateway that is not running')
@@ -54,6 +62,15 @@ async function renewHead({ output }: Context, options: { readonly dangerouslyTru
   }
   const { entries } = await renew(folder, loadConfig(folder), loadKeys(folder).log)
   output.answer({ entries }, [`The head file says now what the database says: ${entries} entries.`])
+}
+
+async function rotate({ output }: Context, { overlap }: { readonly overlap: number }, folder: string): Promise<void> {
+  const { rotateGatewayKeys } = await import('../folders/rotate-gateway.ts')
+  const { from, to, mlDsa, retired, path, resumed } = await rotateGatewayKeys(folder, { at: new Date(), overlapSeconds: overlap })
+  output.answer({ from, to, mlDsa, retired, succession: path, resumed }, [
+    `${resumed ? 'A rotation that was under way is finished: g' : 'G'}ateway ${to} follows ${from}, which is retired at ${retired}.`,
+    `  Give ${path} to everybody who trusts this gateway: sealgate trust add FOLDER --succession FILE`,
+  ])
 }
 
 async function askWitness({ output }: Context, { url, vkey }: WitnessOptions, folder: string): Promise<void> {

@@ -103,8 +103,8 @@ async function ownerNames(folder: string): Promise<Record<string, string>> {
 async function gatewayNames(folder: string): Promise<Record<string, string>> {
   const { loadTrustFile } = await import('../../client/index.ts')
   const { thumbprint } = await import('../../verify/documents/keys.ts')
-  const { logs, gateways } = await loadTrustFile(`${folder}/trust.json`)
-  const [gateway] = gateways
+  const { logs, gateways, retired } = await loadTrustFile(`${folder}/trust.json`)
+  const gateway = gateways.find((g) => !retired?.some((r) => r.kind === 'gateway' && r.key === g.x))
   const signer = gateway === undefined ? 'none' : await thumbprint(gateway)
   const mlDsa = gateway?.mlDsa === undefined ? 'none' : await thumbprint(gateway.mlDsa)
   return { gateway: signer, 'gateway-ml-dsa': mlDsa, log: logs[0]?.key ?? 'none' }

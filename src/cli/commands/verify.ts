@@ -3,7 +3,7 @@ import { ALLOWABLE_GROUPS } from '../../verify/evidence/conclude.ts'
 import { FORMATS, type Format } from '../../verify/evidence/types.ts'
 import type { Group } from '../../verify/verdict.ts'
 import { action, type Context, examples, jsonOption } from '../action.ts'
-import { collect } from '../options.ts'
+import { collect, parseInstant } from '../options.ts'
 
 /** The options of `sealgate verify`, as commander hands them over. */
 export interface VerifyCommand {
@@ -80,15 +80,6 @@ function repeated<T>(flags: string, description: string, parse: (text: string, l
 function parseBytes(text: string): Uint8Array {
   if (!/^([0-9a-fA-F]{2}){1,64}$/.test(text)) throw new InvalidArgumentError('Want 1 to 64 bytes in hexadecimal.')
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16))
-}
-
-function parseInstant(text: string): Date {
-  const match = /^(\d{4})-(\d\d)-(\d\d)[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$/.exec(text)
-  const [year = 0, month = 0, day = 0] = (match?.slice(1, 4) ?? []).map(Number)
-  const instant = new Date(match === null ? Number.NaN : text.toUpperCase())
-  const exists = new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day
-  if (Number.isNaN(instant.getTime()) || !exists) throw new InvalidArgumentError('Want RFC 3339, such as 2026-05-06T12:00:00Z.')
-  return instant
 }
 
 function collectGroup(text: string, list: readonly Group[]): readonly Group[] {

@@ -74,7 +74,7 @@ export async function createGatewayFolder(gateway: NewGateway): Promise<TrustFil
   return trust
 }
 
-async function generateMlDsaKey(): Promise<MlDsaPrivateKey> {
+export async function generateMlDsaKey(): Promise<MlDsaPrivateKey> {
   const seed = new Uint8Array(randomBytes(ML_DSA_65_SEED_SIZE))
   try {
     return await mlDsaKeyFromSeed(seed)

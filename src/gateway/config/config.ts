@@ -118,6 +118,8 @@ export const GATEWAY_FILES = {
   signingKey: 'signing.key.json',
   /** Optional: receipts are then signed with ML-DSA-65 too. */
   mlDsaKey: 'ml-dsa.key.json',
+  /** Only while keys are rotated: those that count from now on, see {@link Rotation}. */
+  rotation: 'rotation.key.json',
   logKey: 'log.key.json',
   /** The newest checkpoint that was handed out. Not to be restored from a backup. */
   logHead: 'log.head',

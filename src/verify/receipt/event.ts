@@ -13,8 +13,9 @@ import type { Named } from './documents.ts'
 import { readErasure } from './erasure.ts'
 import type { EventFacts, EventParts } from './event-parts.ts'
 import { readHold } from './hold.ts'
-import { attempt, type LogView } from './log.ts'
+import { attempt, type LogView, provenByOf } from './log.ts'
 import { readOnboarding } from './onboarding.ts'
+import { retirementChecks, withoutRetired } from './retired.ts'
 import { readRevocation } from './revocation.ts'
 import { type ReceiptSigners, receiptSigners } from './signers.ts'
 import { logViews, mlDsaChecks, trustChecks, trustedMlDsa } from './trust.ts'
@@ -56,7 +57,13 @@ export async function verifyEventFile(file: EventFile, trust: TrustFile | null):
   const { policy, owners, type } = parts
   const policies = policy === null ? [] : [policy]
   const entry = entryFromJson(file.entry)
-  const seen = await checkEntry(entry, receipt, type, logViews(policies, entry.checkpoint, trust))
+  const { facts: seen, views } = await withoutRetired(
+    policies,
+    trust,
+    (t) => logViews(policies, entry.checkpoint, t),
+    (v) => checkEntry(entry, receipt, type, v),
+  )
+  const provenBy = provenByOf([seen.entry])
   const time = seen.entry?.checkpoint.time ?? null
   const mlDsa = trustedMlDsa({ signers }, trust)
   const checks = [
@@ -67,6 +74,7 @@ export async function verifyEventFile(file: EventFile, trust: TrustFile | null):
     ...seen.checks,
     ...(await parts.checksAt(time, trust)),
     ...trustChecks({ signers, owners, policies }, trust),
+    ...retirementChecks({ signers, owners }, { releases: provenBy, ending: provenBy }, views, trust),
     ...(policy === null ? [namedLog(seen)] : []),
   ]
   const summary: EventSummary = {

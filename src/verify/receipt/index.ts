@@ -1,4 +1,5 @@
 export type { EventSummary } from './event.ts'
 export { type SessionSummary, type SessionVerdict, verifySessionFile } from './session.ts'
+export { mergeRetired, retire, succeed, type VerifiedSuccession, verifySuccession } from './succession.ts'
 export type { ReceiptSummary } from './summary.ts'
 export { type ReceiptVerdict, verifyReceiptFile } from './verify.ts'

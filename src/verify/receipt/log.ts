@@ -24,6 +24,14 @@ export interface LogFacts {
   readonly releases: readonly ReleaseFacts[] | null
   readonly ending: VerifiedEntry | null
   readonly endingTime: number | null
+  readonly provenBy: ProvenBy
+}
+
+/** By when the log proves that something existed, seconds since the epoch, under every view. Null: no quorum of witnesses says so. */
+export interface ProvenBy {
+  /** All releases; where there is none, the ending. */
+  readonly releases: number | null
+  readonly ending: number | null
 }
 
 /** Where one release stands in the log, and when. */
@@ -48,7 +56,18 @@ export async function checkLog(doc: ReceiptDocuments, views: readonly LogView[])
     ...endingChecks(doc, releases, ending),
     ...orderChecks(doc, releases, ending, endingTime),
   ]
-  return { checks, releases, ending, endingTime }
+  return { checks, releases, ending, endingTime, provenBy: provenBy(doc, seen) }
+}
+
+function provenBy(doc: ReceiptDocuments, seen: readonly Seen[]): ProvenBy {
+  const ending = provenByOf(seen.map((s) => s.ending))
+  return { ending, releases: doc.releases.length === 0 ? ending : provenByOf(seen.flatMap((s) => s.releases)) }
+}
+
+/** The latest, and null as soon as one entry has none: no view is left out. */
+export function provenByOf(entries: readonly (VerifiedEntry | null)[]): number | null {
+  const times = entries.flatMap((e) => e?.checkpoint.provenBy ?? [])
+  return times.length === 0 || times.length < entries.length ? null : Math.max(...times)
 }
 
 interface Seen {

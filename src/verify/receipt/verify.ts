@@ -17,6 +17,7 @@ import { type ReceiptDocuments, type ReceiptEvidence, type ReceiptRelease, readR
 import { type EventSummary, verifyEventFile } from './event.ts'
 import { isAgentSigned, isUnread, linkChecks, partChecks } from './links.ts'
 import { checkLog, type LogFacts, type ReleaseFacts } from './log.ts'
+import { COMPROMISED_RULES, RETIRED_RULES, retirementChecks, withoutRetired } from './retired.ts'
 import { type ReceiptSummary, summarize } from './summary.ts'
 import { logViews, mlDsaChecks, ownersOf, simulatedRoots, TRUST_RULES, trustChecks, trustedMlDsa, unknownSimulator } from './trust.ts'
 
@@ -48,7 +49,12 @@ export async function verifyReceiptFile(bytes: Uint8Array, { trust }: { readonly
 }
 
 async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): Promise<Verdict<ReceiptSummary, ReceiptSummary>> {
-  const log = await checkLog(doc, logViews(doc.policies, doc.ending.checkpoint, trust))
+  const { facts: log, views } = await withoutRetired(
+    doc.policies,
+    trust,
+    (t) => logViews(doc.policies, doc.ending.checkpoint, t),
+    (v) => checkLog(doc, v),
+  )
   const evidence = await evidenceFacts(doc, log, trust)
   const mlDsa = trustedMlDsa(doc, trust)
   const checks = [
@@ -60,6 +66,7 @@ async function verifyDocuments(doc: ReceiptDocuments, trust: TrustFile | null): 
     ...evidence.checks,
     ...(doc.releases.length === 0 ? [] : await releaseRules(doc, log)),
     ...trustChecks({ ...doc, owners: ownersOf(doc) }, trust),
+    ...retirementChecks({ ...doc, owners: ownersOf(doc) }, log.provenBy, views, trust),
   ]
   const summary = await summarize(doc, log, evidence.claims, mlDsa)
   return conclude(
@@ -175,6 +182,20 @@ function errorOf(checks: readonly Check[], error: VerdictError | null): VerdictE
   if (failed.length > 0 && failed.every((c) => TRUST_RULES.has(c.rule))) {
     return { code: 'SIGNER_UNKNOWN', at: null, message: `consistent, signers unknown: ${failed.map((c) => c.rule).join(', ')}` }
   }
+  return retiredError(failed) ?? otherError(error)
+}
+
+/** Nothing is wrong but that somebody signed whose word did not count any more, or is not known at all. */
+function retiredError(failed: readonly Check[]): VerdictError | null {
+  const compromised = failed.filter((c) => COMPROMISED_RULES.has(c.rule))
+  const retired = failed.filter((c) => RETIRED_RULES.has(c.rule))
+  const unknown = failed.filter((c) => TRUST_RULES.has(c.rule))
+  const [first] = [...compromised, ...retired]
+  if (first === undefined || compromised.length + retired.length + unknown.length < failed.length) return null
+  return { code: compromised.length > 0 ? 'KEY_COMPROMISED' : 'KEY_RETIRED', at: null, message: `${first.rule}: ${first.got}` }
+}
+
+function otherError(error: VerdictError | null): VerdictError | null {
   return error === null ? null : { ...error, code: RECEIPT_CODES[error.code] ?? error.code }
 }
 

@@ -23,6 +23,11 @@ export interface Checkpoint {
 export interface WitnessedCheckpoint extends Checkpoint {
   /** Seconds since the epoch: the latest t that a quorum of cosignatures reaches, so now is not earlier. */
   readonly time: number
+  /**
+   * Seconds since the epoch: a quorum of cosignatures says that the checkpoint was there by then, and fewer liars than a quorum cannot say
+   * so too early. Null: nobody but the log says when.
+   */
+  readonly provenBy: number | null
 }
 
 /** Which log to believe, and whose cosignatures it takes. */
@@ -81,8 +86,8 @@ export function parseCheckpoint(note: string): Checkpoint & { readonly note: Not
 export async function verifyCheckpoint(note: string, log: LogTrust): Promise<Verified<WitnessedCheckpoint>> {
   const { note: parsed, ...checkpoint } = parseCheckpoint(note)
   const key = await verifyLog(parsed, checkpoint, log)
-  const time = await witnessedTime(parsed, key, log.witnessing)
-  return { ...checkpoint, time } as Verified<WitnessedCheckpoint>
+  const times = await witnessedTime(parsed, key, log.witnessing)
+  return { ...checkpoint, ...times } as Verified<WitnessedCheckpoint>
 }
 
 /**
@@ -132,11 +137,15 @@ async function verifyLogSignature(note: Note, key: NoteKey): Promise<void> {
   }
 }
 
-async function witnessedTime(note: Note, log: NoteKey, witnessing: Policy['witnessing']): Promise<number> {
+async function witnessedTime(
+  note: Note,
+  log: NoteKey,
+  witnessing: Policy['witnessing'],
+): Promise<Pick<WitnessedCheckpoint, 'time' | 'provenBy'>> {
   if (witnessing.mode === 'none') {
     const time = await cosignedTime(note, { ...log, type: COSIGNATURE_ED25519 })
     if (time === null) throw invalid(`no cosignature of ${log.name}, so no time`)
-    return time
+    return { time, provenBy: null }
   }
   const times = new Map<string, number>()
   for (const text of witnessing.keys) {
@@ -145,9 +154,10 @@ async function witnessedTime(note: Note, log: NoteKey, witnessing: Policy['witne
     if (time !== null) times.set(toHex(witness.publicKey), time)
   }
   const latestFirst = [...times.values()].sort((a, b) => b - a)
-  const time = latestFirst[witnessing.k - 1]
-  if (witnessing.k < 1 || time === undefined) throw invalid(`${times.size} witnesses cosigned, want ${witnessing.k}`)
-  return time
+  const [time, provenBy] = [latestFirst[witnessing.k - 1], latestFirst.at(-witnessing.k)]
+  if (witnessing.k < 1 || time === undefined || provenBy === undefined)
+    throw invalid(`${times.size} witnesses cosigned, want ${witnessing.k}`)
+  return { time, provenBy }
 }
 
 /** Time of this key's cosignature, or null without one. */

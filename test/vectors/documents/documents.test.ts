@@ -6,7 +6,7 @@ import { crypto } from '../../../src/verify/crypto/node.ts'
 import { parseTrustFile } from '../../../src/verify/documents/trust.ts'
 import { encodeCanonical, type Json, parseCanonical } from '../../../src/verify/formats/canonical-json.ts'
 import { verifyFlattenedJws, verifyGeneralJws } from '../../../src/verify/formats/jws.ts'
-import { verifyReceiptFile } from '../../../src/verify/receipt/index.ts'
+import { succeed, verifyReceiptFile, verifySuccession } from '../../../src/verify/receipt/index.ts'
 import { verifyCheckpoint, verifyConsistency, verifyInclusion } from '../../../src/verify/tlog/index.ts'
 import { generate, type Vector } from './generate.ts'
 
@@ -104,7 +104,7 @@ describe('the files', () => {
     const log = loadCase('022-checkpoint').expect as { key: string; origin: string; size: number; root: string; time: number }
     const trust = { origin: log.origin, key: log.key, witnessing: { mode: 'none' } } as const
     const checkpoint = await verifyCheckpoint(fromUtf8(read('022-checkpoint', 'note.txt')), trust)
-    expect(checkpoint).toEqual({ origin: log.origin, size: log.size, root: fromBase64Url(log.root), time: log.time })
+    expect(checkpoint).toEqual({ provenBy: null, origin: log.origin, size: log.size, root: fromBase64Url(log.root), time: log.time })
     const { witnesses, k, time } = loadCase('023-witnessed-checkpoint').expect as { witnesses: string[]; k: number; time: number }
     const quorum = { ...trust, witnessing: { mode: 'quorum', k, keys: witnesses } } as const
     expect((await verifyCheckpoint(fromUtf8(read('023-witnessed-checkpoint', 'note.txt')), quorum)).time).toBe(time)
@@ -127,6 +127,14 @@ describe('the files', () => {
       newRoot: fromBase64Url(c.newRoot),
       proof: c.proof.map(fromBase64Url),
     })
+  })
+
+  it('050-succession turns the trust file of 028b into that of 050b, under which 029b-receipt-file-ml-dsa is refused: it has no witnesses', async () => {
+    const verified = await verifySuccession(read('050-succession', 'succession.golden.json'))
+    const trust = parseTrustFile(read('050b-trust-file-retired', 'trust.golden.json'))
+    expect(succeed(parseTrustFile(read('028b-trust-file-ml-dsa', 'trust.golden.json')), verified)).toEqual(trust)
+    const verdict = await verifyReceiptFile(read('029b-receipt-file-ml-dsa', 'receipt.golden.json'), { trust })
+    expect(verdict).toMatchObject({ decision: 'reject', error: { code: 'KEY_RETIRED' } })
   })
 
   it('029-receipt-file is accepted under its trust file, for ever', async () => {

@@ -31,9 +31,11 @@ import {
   sizeBits,
 } from '../../../src/verify/documents/session.ts'
 import { encodeStatement, parseStatement, RECEIPT_TYP } from '../../../src/verify/documents/statement.ts'
+import { encodeSuccession, SUCCESSION_TYP } from '../../../src/verify/documents/succession.ts'
 import { encodeTrustFile } from '../../../src/verify/documents/trust.ts'
 import { useKeyCommitment, useSlotTag } from '../../../src/verify/documents/use-slot.ts'
 import { encodeCanonical, type Json } from '../../../src/verify/formats/canonical-json.ts'
+import { succeed, verifySuccession } from '../../../src/verify/receipt/index.ts'
 import {
   COSIGNATURE_ED25519,
   consistencyProof,
@@ -61,7 +63,7 @@ import {
   T0,
   useKey,
 } from '../../support/job-documents.ts'
-import { noteSigner, type TestKey, testBytes } from '../../support/keys.ts'
+import { noteSigner, type TestKey, testBytes, testKey, testMlDsaKey } from '../../support/keys.ts'
 import { storeTree } from '../../support/log.ts'
 import { buildReceipt, mlDsaTrust, sampleTrust, simulatedReport } from '../../support/receipt-builder.ts'
 import { everyRequirement } from '../../support/requirements.ts'
@@ -100,6 +102,7 @@ export async function generate(): Promise<readonly Vector[]> {
     ...(await eventVectors()),
     await keyProofVector(),
     ...(await brokerVectors()),
+    ...(await successionVectors()),
   ]
 }
 
@@ -159,6 +162,39 @@ async function plain(id: string, page: string, payload: Uint8Array): Promise<Vec
 function keyProofVector(): Promise<Vector> {
   const proof = encodeKeyProof({ v: 1, tls: toBase64Url(testBytes('tls key', 32)) })
   return signed('037-key-proof', 'key-proof.md', proof, KEY_PROOF_TYP, owner)
+}
+
+/** A gateway's succession, and the trust file of 028b once it is taken in. */
+async function successionVectors(): Promise<readonly Vector[]> {
+  const [next, nextMlDsa] = [testKey('next gateway'), await testMlDsaKey('next gateway')]
+  const payload = encodeSuccession({
+    v: 1,
+    from: publicOf(gateway.jwk),
+    to: publicOf(next.jwk),
+    mlDsa: nextMlDsa.key,
+    retired: '2026-06-01T00:00:00Z',
+  })
+  const jws = await issueGeneralJws(payload, SUCCESSION_TYP, [gateway.jwk, next.jwk], gatewayMlDsa)
+  const trust = encodeTrustFile(succeed(mlDsaTrust, await verifySuccession(jws)))
+  return [
+    {
+      id: '050-succession',
+      page: 'succession.md',
+      expect: {
+        typ: SUCCESSION_TYP,
+        digest: await digestOf(payload),
+        signers: [await thumbprint(publicOf(gateway.jwk)), await thumbprint(publicOf(next.jwk))],
+        mlDsa: await thumbprint(gatewayMlDsa.key),
+      },
+      files: { 'payload.golden.json': payload, 'succession.golden.json': jws },
+    },
+    {
+      id: '050b-trust-file-retired',
+      page: 'trust-file.md',
+      expect: { sha256: toHex(await crypto.digest('SHA-256', trust)) },
+      files: { 'trust.golden.json': trust },
+    },
+  ]
 }
 
 const array: ArrayTerms = {

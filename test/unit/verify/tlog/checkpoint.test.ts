@@ -45,7 +45,7 @@ async function cosignedAt(...times: readonly number[]): Promise<string> {
 
 describe('checkpoint without witnesses', () => {
   it('is verified under the key of its log, at the time of its own cosignature', async () => {
-    expect(await verifyCheckpoint(own, alone)).toEqual({ ...checkpoint, time: T })
+    expect(await verifyCheckpoint(own, alone)).toEqual({ ...checkpoint, provenBy: null, time: T })
   })
 
   it('has the text that C2SP defines', () => {
@@ -127,6 +127,13 @@ describe('quorum of witnesses', () => {
     expect((await verifyCheckpoint(note, quorum(3))).time).toBe(T)
     expect((await verifyCheckpoint(note, quorum(2))).time).toBe(T + 10)
     expect((await verifyCheckpoint(note, quorum(1))).time).toBe(T + 20)
+  })
+
+  it('proves existence at the k-th earliest cosignature, which fewer liars than k cannot move back', async () => {
+    const note = await cosignedAt(T, T + 20, T + 10)
+    expect((await verifyCheckpoint(note, quorum(3))).provenBy).toBe(T + 20)
+    expect((await verifyCheckpoint(note, quorum(2))).provenBy).toBe(T + 10)
+    expect((await verifyCheckpoint(note, quorum(1))).provenBy).toBe(T)
   })
 
   it('rejects fewer than k', async () => {
