@@ -261,11 +261,17 @@ export class Job {
     const { signal } = this.#abort
     const total = array.items.length
     const loaded = await runner.load(request, signal)
+    let outcome: ArrayOutcome | null = null
     try {
       const onItem = (done: number): void => onProgress('running', { done, total })
-      return await runItems(loaded, { argv: request.argv, limits: request.limits, array, nowMs: () => clock.nowMs(), onItem }, signal)
+      outcome = await runItems(loaded, { argv: request.argv, limits: request.limits, array, nowMs: () => clock.nowMs(), onItem }, signal)
+      return outcome
     } finally {
-      await loaded.unload()
+      await loaded.unload().catch(async (error: unknown) => {
+        // Nobody else would erase what the items left.
+        await outcome?.release()
+        throw error
+      })
     }
   }
 

@@ -158,6 +158,8 @@ export class FakeRunner implements Runner {
     }
   }
 
+  /** Thrown when inputs are to be erased. */
+  unloadFailure: AttestError | null = null
   /** Inputs that are loaded now. */
   loaded = 0
 
@@ -173,7 +175,7 @@ export class FakeRunner implements Runner {
       run: (item, signal) => this.run({ ...request, ...item, inputs }, signal),
       unload: () => {
         this.loaded--
-        return Promise.resolve()
+        return this.unloadFailure === null ? Promise.resolve() : Promise.reject(this.unloadFailure)
       },
     }
   }

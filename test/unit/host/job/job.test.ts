@@ -305,6 +305,14 @@ describe('an array job', () => {
     }
   })
 
+  it('whose inputs cannot be erased leaves nothing of its items', async () => {
+    const stage = await begin(await sceneFor({ contract: { array }, grant: { items: null } }), each)
+    stage.runner.unloadFailure = new AttestError('INTERNAL', 'stuck')
+    await release(stage)
+    expect((await outcomeOf(stage)).predicate).toMatchObject({ type: 'refusal', outcome: { code: 'INTERNAL' } })
+    expect([stage.runner.runs, stage.runner.held]).toEqual([3, 0])
+  })
+
   it('that is cancelled in the middle signs and seals the items that are done', async () => {
     const stage = await begin(await sceneFor({ contract: { array }, grant: { items: array.items } }), each)
     stage.runner.onRunning = () => {
