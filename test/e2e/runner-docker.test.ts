@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import Docker from 'dockerode'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createRunner, DEFAULT_IMAGES, type Runner } from '../../src/host/runner/index.ts'
 import type { ImageRef } from '../../src/verify/documents/contract.ts'
 import { type TestEngine, testEngine } from '../support/docker-engine.ts'
@@ -279,6 +279,9 @@ describe.skipIf(engine === null)('docker runner on a real engine', () => {
     })
 
     it('pulls one from a registry by digest, runs it, and leaves no copy of its own', async () => {
+      // Its own, where nobody else pulls at the same time.
+      const temporary = await mkdtemp(join(tmpdir(), 'pulls-'))
+      vi.stubEnv('TMPDIR', temporary)
       const registry = await TestRegistry.start()
       registry.credentials = 'robot:secret'
       const { image, descriptor } = registry.putImage([await busyboxLayer()], { config: { Entrypoint: ['/bin/sh', '-c'] } })
@@ -289,9 +292,14 @@ describe.skipIf(engine === null)('docker runner on a real engine', () => {
       expect(puller.registries).toEqual([`http://${registry.host}`])
       await expect(runner.prepare(pulled, false, source)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
       await expect(puller.prepare(pulled)).rejects.toMatchObject({ code: 'IMAGE_UNAVAILABLE' })
-      await puller.prepare(pulled, false, source)
+      const astray = `${registry.host}/team/app@sha256:${'0'.repeat(64)}`
+      const [failed, loaded] = await Promise.allSettled([puller.prepare(pulled, false, astray), puller.prepare(pulled, false, source)])
+      expect(failed).toMatchObject({ status: 'rejected', reason: { code: 'IMAGE_UNAVAILABLE' } })
+      expect(loaded.status).toBe('fulfilled')
       expect(await runOnce(puller, requestOf(pulled, { argv: ['echo pulled'] }))).toMatchObject({ kind: 'succeeded', stdout: 'pulled\n' })
-      expect((await readdir(tmpdir())).filter((name) => name.startsWith('sealgate-pull-'))).toEqual([])
+      expect(await readdir(temporary)).toEqual([])
+      vi.unstubAllEnvs()
+      await rm(temporary, { recursive: true })
       await puller.close()
       await registry.stop()
     })

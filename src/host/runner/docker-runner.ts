@@ -72,7 +72,10 @@ class DockerRunner implements Runner {
   readonly #setup: Setup
   readonly #closing = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
-  readonly #loaded = new Map<string, Promise<void>>()
+  /** Digests of images. */
+  readonly #loaded = new Set<string>()
+  /** By image and source: that one job names a bad source is nothing to another job. */
+  readonly #loading = new Map<string, Promise<void>>()
 
   constructor(engine: Engine, setup: Setup) {
     this.#engine = engine
@@ -85,13 +88,17 @@ class DockerRunner implements Runner {
 
   async prepare(image: ImageRef, service = false, source?: string): Promise<void> {
     if (service) await requireNamespaceEntry()
-    const loading = this.#loaded.get(image.digest) ?? this.#load(image, source)
-    this.#loaded.set(image.digest, loading)
+    if (this.#loaded.has(image.digest)) return
+    const key = `${image.digest} ${source ?? ''}`
+    const loading = this.#loading.get(key) ?? this.#load(image, source)
+    this.#loading.set(key, loading)
     try {
       await loading
+      this.#loaded.add(image.digest)
     } catch (error) {
-      this.#loaded.delete(image.digest)
       throw engineError(error, this.#engine.socketPath)
+    } finally {
+      this.#loading.delete(key)
     }
   }
 
